@@ -1,0 +1,60 @@
+# `make` alone lists the targets; `make book` and `make test` are all that a reader needs
+PYTHON ?= python3
+PIP_ARGS ?=
+PORT ?= 8000
+BIN := .venv/bin
+NOTEBOOKS := intro.ipynb chapters appendices
+NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
+export TQDM_DISABLE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve test execute sync lint constraints repository clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+book: .venv/book ## install into .venv and build the site into _build/html
+	$(BIN)/python tools/build_site.py
+
+serve: book ## build, serve on localhost (PORT=8000) and open the browser
+	$(BIN)/python tools/serve.py --port $(PORT)
+
+test: lint ## every check: style, site, notebooks, library, exercises
+	$(BIN)/python tools/build_site.py
+	LLMBOOK_SITE=_build/html $(BIN)/python -m pytest $(NBVAL) $(NOTEBOOKS) tests
+
+execute: .venv/dev ## run the notebooks from top to bottom and store their outputs
+	$(BIN)/python tools/execute.py
+
+sync: .venv/dev ## write the library's text and the hints into the notebooks
+	$(BIN)/python tools/sync_code.py
+
+lint: .venv/dev ## formatter, linter and types
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+constraints: ## pin what a fresh installation brings (before a release)
+	$(PYTHON) -m venv --clear _build/fresh
+	_build/fresh/bin/pip install $(PIP_ARGS) -r requirements-dev.txt
+	_build/fresh/bin/pip freeze | sed 's/+[a-z0-9.]*$$//' > constraints.txt
+
+repository: .venv/book ## write URL=https://github.com/owner/name where the site and Colab need it
+	$(BIN)/python tools/repository.py $(URL)
+
+clean: ## remove what was built and installed
+	rm -rf _build .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+
+# installed again only when a file that says what to install has changed
+.venv/book: requirements.txt constraints.txt pyproject.toml | .venv
+	$(BIN)/pip install $(PIP_ARGS) -c constraints.txt -r requirements.txt -e .
+	touch $@
+
+.venv/dev: requirements-dev.txt requirements.txt constraints.txt pyproject.toml | .venv
+	$(BIN)/pip install $(PIP_ARGS) -c constraints.txt -r requirements-dev.txt -e .
+	touch .venv/book $@
+
+.venv:
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or newer, or name one: \
+	make book PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("the book needs Python 3.11 or newer, and \
+	$(PYTHON) is %d.%d; name a newer one: make book PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,30 @@
+"""The widgets' modules, served beside the pages and loaded only where a page has a widget."""
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from llmbook_utils.widgets import site_files
+
+FOLDER = "widgets"
+
+
+def write(app: Sphinx) -> None:
+    target = app.outdir / "_static" / FOLDER
+    target.mkdir(parents=True, exist_ok=True)
+    for name, content in site_files().items():
+        (target / name).write_bytes(content)
+
+
+def load(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    if "bw-mount" in context.get("body", ""):
+        app.add_js_file(f"{FOLDER}/static-host.mjs", type="module")
+        app.add_css_file(f"{FOLDER}/style.css")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("builder-inited", write)
+    app.connect("html-page-context", load)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,120 @@
+"""Figures and plots in the book's palette, where one colour means one thing.
+
+Not built on a page. A figure is an SVG file in assets/figures: its title is the text
+for readers who cannot see it, its desc is the caption. Left out: whatever a reader
+operates, which llmbook_utils.widgets draws.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+FOLDER = Path(__file__).parent / "assets" / "figures"
+DESC = re.compile(r"\s*<desc(?P<id> id=\"[^\"]+\")>(?P<caption>.*?)</desc>", re.DOTALL)
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart
+PALETTE = {
+    "query": "#0072B2",
+    "key": "#E69F00",
+    "value": "#009E73",
+    "focus": "#D55E00",
+    "train": "#56B4E9",
+    "valid": "#CC79A7",
+    "masked": "#8A8A8A",
+}
+# colour, marker and line of the series that the whole book shares, then of any other
+SHARED = {
+    "training": (PALETTE["train"], "o", "-"),
+    "validation": (PALETTE["valid"], "s", "--"),
+}
+OTHERS = [
+    (PALETTE["query"], "^", "-"),
+    (PALETTE["focus"], "D", "--"),
+    (PALETTE["value"], "v", "-."),
+    (PALETTE["key"], "P", ":"),
+    (PALETTE["masked"], "X", "-"),
+]
+
+
+@dataclass(frozen=True, repr=False)
+class BookFigure:
+    """A figure of the book; `svg` is the text of its file.
+
+    A notebook shows it as HTML, so that its lines and text take the page's colour.
+    """
+
+    name: str
+    svg: str
+
+    def __repr__(self) -> str:
+        return f"figure({self.name!r})"
+
+    def _repr_html_(self) -> str:
+        desc = DESC.search(self.svg)
+        if desc is None:
+            raise ValueError(
+                f'figure {self.name!r} has no caption; give its svg a <desc id="…">'
+            )
+        # the caption takes over the id that the svg's aria-describedby names
+        caption = f"<figcaption{desc['id']}>{desc['caption']}</figcaption>"
+        svg = self.svg.replace(desc[0], "").strip()
+        return f'<figure class="bw-figure">\n{svg}\n{caption}\n</figure>'
+
+
+def figure(name: str) -> BookFigure:
+    """Load a figure by its name; an unknown one raises ValueError.
+
+    >>> figure("bpe-merges")
+    figure('bpe-merges')
+    """
+    names = sorted(path.stem for path in FOLDER.glob("*.svg"))
+    if name not in names:
+        raise ValueError(f"no figure is called {name!r}; give one of {names}")
+    return BookFigure(name, (FOLDER / f"{name}.svg").read_text(encoding="utf-8"))
+
+
+def line_plot(
+    x: Sequence[float],
+    series: dict[str, list[float]],
+    x_label: str,
+    y_label: str,
+) -> Figure:
+    """Plot each named series over x, on a white panel of its own.
+
+    "training" and "validation" look the same in the whole book; up to 5 others get
+    the remaining colours, markers and lines in turn. No series, too many, or one that
+    is not as long as x raise ValueError.
+    """
+    _check_series(x, series)
+    # pyplot's figures show in notebooks; closed, so that they do not show twice
+    plot, axes = plt.subplots(figsize=(7.2, 4.0), facecolor="white", layout="tight")
+    plt.close(plot)
+    others = iter(OTHERS)
+    for name, values in series.items():
+        colour, marker, line = SHARED[name] if name in SHARED else next(others)
+        axes.plot(x, values, color=colour, marker=marker, linestyle=line, label=name)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(series) > 1:
+        axes.legend(frameon=False)
+    return plot
+
+
+def _check_series(x: Sequence[float], series: dict[str, list[float]]) -> None:
+    others = [name for name in series if name not in SHARED]
+    if not series or len(others) > len(OTHERS):
+        raise ValueError(
+            f"{len(others)} series besides {list(SHARED)} were given, but a plot shows "
+            f"at least one series and at most {len(OTHERS)} such; draw several plots"
+        )
+    for name, values in series.items():
+        if len(values) != len(x):
+            raise ValueError(
+                f"series {name!r} has {len(values)} values for {len(x)} places on x; "
+                "give one value for each"
+            )

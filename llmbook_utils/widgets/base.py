@@ -1,0 +1,96 @@
+"""The base of the book's widgets: one ES module for notebooks and for static pages.
+
+In a notebook anywidget mounts the module (`_esm`), and Python answers its requests. A
+stored output keeps `text/html`: the state as JSON, with which `static/static-host.mjs`
+mounts the same module on a page, and a fallback, which is all that a reader without
+JavaScript sees. Not built on a page.
+"""
+
+import html
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anywidget
+
+Message = dict[str, Any]
+STATIC = Path(__file__).parent / "static"
+
+
+def read(name: str) -> str:
+    """The text of a file in `static/`."""
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
+class BookWidget(anywidget.AnyWidget):
+    """A widget whose traits tagged `page=True` are the state that a page needs."""
+
+    module: ClassVar[str]  # the name of its own file, without ".js"
+    shared: ClassVar[tuple[str, ...]] = ("common.js",)  # what is joined in front of it
+    answers: Mapping[str, Callable[[Message], Message]]  # by the kind of the request
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "module" in cls.__dict__:
+            cls._esm, cls._css = cls.source(), read("style.css")
+        super().__init_subclass__(**options)
+
+    @classmethod
+    def source(cls) -> str:
+        """The joined ES module, the same in a notebook and on a page."""
+        return "\n".join(read(name) for name in (*cls.shared, f"{cls.module}.js"))
+
+    def __init__(self, **state: Any) -> None:
+        self.answers = {}
+        super().__init__(**state)
+        self.on_msg(lambda _, message, buffers: self.send(self._answer(message)))
+
+    def _answer(self, message: Message) -> Message:
+        """The reply to a request of the view; a failure is a reply of kind "error"."""
+        try:
+            return self.answers[message["kind"]](message)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            return {"kind": "error", "seq": message.get("seq"), "message": text}
+
+    def state(self) -> dict[str, Any]:
+        """What a page needs to mount this widget."""
+        return {
+            name: getattr(self, name) for name in sorted(self.trait_names(page=True))
+        }
+
+    def fallback(self) -> str:
+        """HTML that says without JavaScript what the widget shows."""
+        raise NotImplementedError
+
+    def to_html(self) -> str:
+        """The widget as a page stores it: its state and its fallback."""
+        # "<" is escaped so that no text can close the script element
+        state = json.dumps(self.state(), sort_keys=True, separators=(",", ":"))
+        state = state.replace("<", "\\u003c")
+        return (
+            f'<div class="bw-mount" data-bw-module="{self.module}">'
+            f'<script type="application/json">{state}</script>'
+            f'<div class="bw-fallback">{self.fallback()}</div></div>'
+        )
+
+    def _repr_mimebundle_(
+        self, **options: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = super()._repr_mimebundle_(**options) or ({}, {})
+        return {**data, "text/html": self.to_html()}, metadata
+
+
+def table(caption: str, head: list[str], rows: list[list[str]]) -> str:
+    """An HTML table of plain text; the first cell of each row is its header."""
+
+    def line(cells: list[str], first: str, rest: str) -> str:
+        tags = [first] + [rest] * (len(cells) - 1)
+        pairs = zip(tags, cells, strict=True)
+        inner = (f"<{tag}>{html.escape(cell)}</{tag[:2]}>" for tag, cell in pairs)
+        return f"<tr>{''.join(inner)}</tr>"
+
+    columns = line(head, 'th scope="col"', 'th scope="col"')
+    body = "".join(line(row, 'th scope="row"', "td") for row in rows)
+    title = f"<caption>{html.escape(caption)}</caption>"
+    return f"<table>{title}<thead>{columns}</thead><tbody>{body}</tbody></table>"

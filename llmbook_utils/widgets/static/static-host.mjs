@@ -1,0 +1,81 @@
+/**
+ * Mounts the book's widgets on a static page, where there is no kernel: each `<div class="bw-mount" data-bw-module>`
+ * when it comes near the viewport. The div gets `data-bw-ready` when its widget works, `data-bw-error` when it does not,
+ * and then keeps its fallback. Leaves out what the book's widgets do not use of anywidget's front-end interface.
+ */
+
+/** The part of a notebook's model that the widgets use. */
+export class StaticModel {
+  #state;
+  #listeners = new Map();
+
+  /** @param {Record<string, any>} state */
+  constructor(state) {
+    this.#state = { ...state };
+  }
+
+  get(name) {
+    return this.#state[name];
+  }
+
+  set(name, value) {
+    if (Object.is(this.#state[name], value)) return;
+    this.#state[name] = value;
+    this.#emit(`change:${name}`);
+  }
+
+  /** A page has nobody to save to. */
+  save_changes() {}
+
+  on(event, listener) {
+    this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), listener]);
+  }
+
+  off(event, listener) {
+    this.#listeners.set(event, (this.#listeners.get(event) ?? []).filter((other) => other !== listener));
+  }
+
+  /** The answer arrives as `msg:custom`, as it does from a kernel. */
+  async send(message) {
+    let reply;
+    try {
+      const { answer } = await import("./page-answerer.mjs");
+      reply = await answer(message, (name) => this.get(name));
+    } catch {
+      reply = { kind: "error", seq: message.seq, message: "the page's own tokenizer could not be loaded" };
+    }
+    this.#emit("msg:custom", reply);
+  }
+
+  #emit(event, ...values) {
+    for (const listener of this.#listeners.get(event) ?? []) listener(...values);
+  }
+}
+
+/** @param {HTMLElement} root */
+export async function mount(root) {
+  const name = root.dataset.bwModule;
+  if (!/^[a-z0-9-]+$/.test(name)) throw new Error(`${name} is not the name of a widget`);
+  const model = new StaticModel(JSON.parse(root.querySelector('script[type="application/json"]').textContent));
+  const widget = (await import(new URL(`./${name}.js`, import.meta.url))).default;
+  const el = document.createElement("div");
+  await widget.render({ model, el });
+  root.querySelector(".bw-fallback").remove();
+  root.append(el);
+  root.dataset.bwReady = "1";
+}
+
+const observer = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      observer.unobserve(target);
+      mount(target).catch((error) => {
+        target.dataset.bwError = String(error);
+        console.error(error);
+      });
+    }
+  },
+  { rootMargin: "400px" },
+);
+for (const root of document.querySelectorAll(".bw-mount")) observer.observe(root);
