@@ -122,6 +122,7 @@ def test_progress_is_text_on_a_terminal_only(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
     register(server.plan("/a", GOOD))
     fetch("sample")
     assert capsys.readouterr() == ("", "")
