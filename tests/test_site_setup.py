@@ -1,5 +1,6 @@
 """The commands and the lists of what they install: each target is explained, each list agrees with the others."""
 
+import os
 import re
 import socket
 import subprocess
@@ -28,8 +29,12 @@ def requirements(name: str) -> dict[str, Requirement]:
 
 
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    # as from a shell: under `make test` it would think itself a part of that run
+    env = {
+        key: value for key, value in os.environ.items() if not key.startswith("MAKE")
+    }
     return subprocess.run(
-        ["make", *arguments], cwd=folder, capture_output=True, text=True
+        ["make", *arguments], cwd=folder, capture_output=True, text=True, env=env
     )
 
 

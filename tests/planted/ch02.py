@@ -105,7 +105,7 @@ def characters(text, sizes):
 
 PLANTED = {
     "2.1": [
-        ("each word counted once", "counted once", ["ng", "ing", " r", " s"]),
+        ("each word counted once", "counted once", ["ng", "ing", " r", "ings"]),
         ("tie the wrong way", "third round", ["ng", "ing", "ring", " ring"]),
         ("spaces left out", "begins with a space", ["ng", "ing", "ring", "rings"]),
         ("three tokens", "expected four", ["ng", "ing", " r"]),
