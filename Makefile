@@ -21,7 +21,7 @@ serve: book ## build, serve on localhost (PORT=8000) and open the browser
 
 test: lint ## every check: style, site, notebooks, library, exercises
 	$(BIN)/python tools/build_site.py
-	LLMBOOK_SITE=_build/html $(BIN)/python -m pytest $(NBVAL) $(NOTEBOOKS) tests
+	LLMBOOK_SITE=_build/html $(BIN)/python -m pytest -rs $(NBVAL) $(NOTEBOOKS) tests
 
 execute: .venv/dev ## run the notebooks from top to bottom and store their outputs
 	$(BIN)/python tools/execute.py
