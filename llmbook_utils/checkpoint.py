@@ -1,0 +1,194 @@
+"""Checkpoints of a training run: stop at any moment, go on as if nothing had happened.
+
+Built in appendices/d-training-loop.ipynb. One safetensors file holds the weights, the
+optimizer's averages, the random states and, as JSON in its header, the model's shape
+and how far the run has come; nothing in it is pickled. Left out: the random states of
+NumPy and of GPUs other than CUDA's, and the settings of the loader and the schedule,
+which the code that goes on gives again.
+"""
+
+import json
+import os
+import random
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from llmbook_utils.model import GPTModel
+from llmbook_utils.train import Progress
+
+
+def random_states() -> dict[str, Tensor]:
+    """The state of PyTorch's random numbers on the CPU and on each CUDA GPU."""
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state()} | {str(i): s for i, s in enumerate(gpus)}
+
+
+def save_checkpoint(
+    path: str | Path,
+    model: GPTModel,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+) -> None:
+    """Write a run to a file: the whole of it, or the file that was there stays.
+
+    The `progress` is the one that `train` gives to `on_step`.
+    """
+    state = optimizer.state_dict()
+    weights = model.named_parameters()  # a tied one once, under its first name
+    tensors = {f"model.{name}": weight.detach() for name, weight in weights}
+    for i, averages in state["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value for name, value in averages.items()}
+    tensors |= {f"random.{name}": value for name, value in random_states().items()}
+    numbers = asdict(progress)
+    if (order := numbers.pop("order")) is not None:
+        tensors["order"] = order
+    header = {
+        "config": asdict(model.config),
+        "progress": numbers,
+        "optimizer": state["param_groups"],
+        "random": random.getstate(),
+        "tensors": list(tensors),
+    }
+    write_whole(Path(path), tensors, header)
+
+
+def write_whole(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    """Write a file beside `path`, then put it in its place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        save_file(tensors, part, {"checkpoint": json.dumps(header)})
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())  # on the disk before the old one goes
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def describe(path: Path) -> str:
+    """What a file is that is not in the safetensors format, and what to do."""
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start == b"PK" or start[:1] == b"\x80":
+        return (
+            "is a pickle file, as torch.save writes it; reading one can run any code, "
+            "so only files of save_checkpoint are read here"
+        )
+    return "was cut off or is not a safetensors file; use an earlier checkpoint"
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the header of a checkpoint; ValueError for any other file."""
+    if not path.exists():
+        raise FileNotFoundError(f"there is no checkpoint {path}; was one saved there?")
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {}).get("checkpoint", "null"))
+            if header is None:
+                raise ValueError(
+                    f"{path} holds tensors, but not a run of save_checkpoint"
+                )
+            tensors = {
+                name: file.get_tensor(name).clone() for name in header["tensors"]
+            }
+    except SafetensorError as error:
+        raise ValueError(f"{path} {describe(path)} ({error})") from None
+    return tensors, header
+
+
+def check_config(model: GPTModel, saved: dict[str, Any]) -> None:
+    """Raise ValueError where the checkpoint's model has another shape than this one."""
+    ours = asdict(model.config)
+    other = [name for name in ours | saved if ours.get(name) != saved.get(name)]
+    if other:
+        raise ValueError(
+            "the checkpoint is of another model: "
+            + ", ".join(f"{n} is {saved.get(n)}, not {ours.get(n)}" for n in other)
+            + "; build the model with the checkpoint's numbers"
+        )
+
+
+def check_weights(expected: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    """Raise ValueError with the name of a weight that is missing or cannot be right."""
+    for name in expected | found:
+        if name not in found:
+            raise ValueError(f"the checkpoint lacks {name}, which the model has")
+        if name not in expected:
+            raise ValueError(f"the checkpoint has {name}, which the model lacks")
+        ours, theirs = expected[name], found[name]
+        if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
+            raise ValueError(
+                f"{name} is {tuple(theirs.shape)} {theirs.dtype} in the checkpoint, "
+                f"but {tuple(ours.shape)} {ours.dtype} in the model"
+            )
+        if not theirs.isfinite().all():
+            raise ValueError(f"{name} has numbers that are not finite")
+
+
+def optimizer_state(
+    optimizer: torch.optim.Optimizer,
+    groups: list[dict[str, Any]],
+    found: dict[str, Tensor],
+) -> dict[str, Any]:
+    """What `optimizer.load_state_dict` takes; ValueError where it does not fit."""
+    sizes = [len(group["params"]) for group in optimizer.param_groups]
+    saved_sizes = [len(group["params"]) for group in groups]
+    if sizes != saved_sizes:
+        raise ValueError(
+            f"the optimizer has groups of {sizes} weights, the checkpoint's one of "
+            f"{saved_sizes}; create it in the same way"
+        )
+    weights = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in found.items():
+        i, _, kind = name.partition(".")
+        if tensor.dim() and tensor.shape != weights[int(i)].shape:
+            raise ValueError(f"{kind} of weight {i} has shape {tuple(tensor.shape)}")
+        state.setdefault(int(i), {})[kind] = tensor
+    for group in groups:
+        if "betas" in group:
+            group["betas"] = tuple(group["betas"])  # JSON made it a list
+    return {"state": state, "param_groups": groups}
+
+
+def set_random_states(python: list[Any], states: dict[str, Tensor]) -> None:
+    """Put the random numbers back to where they were, on the GPUs that are here."""
+    version, numbers, gauss = python
+    random.setstate((version, tuple(numbers), gauss))
+    torch.set_rng_state(states.pop("cpu"))
+    for gpu, state in states.items():
+        if int(gpu) < torch.cuda.device_count():
+            torch.cuda.set_rng_state(state, int(gpu))
+
+
+def load_checkpoint(
+    path: str | Path, model: GPTModel, optimizer: torch.optim.Optimizer
+) -> Progress:
+    """Read a run into a model and its optimizer, and return its progress for `train`.
+
+    Random numbers go on from where they were too: with the same loader, options and
+    processor each later loss is the same, bit for bit. A file that is missing raises
+    FileNotFoundError, one that is damaged or of another model ValueError; model and
+    optimizer then stay as they are.
+    """
+    tensors, header = read(Path(path))
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k[len(prefix) :]: t for k, t in tensors.items() if k.startswith(prefix)}
+
+    weights, found = dict(model.named_parameters()), part("model.")
+    check_config(model, header["config"])
+    check_weights(dict(weights), found)
+    state = optimizer_state(optimizer, header["optimizer"], part("optimizer."))
+    optimizer.load_state_dict(state)
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(found[name])
+    set_random_states(header["random"], part("random."))
+    return Progress(**header["progress"], order=tensors.get("order"))

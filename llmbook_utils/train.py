@@ -1,0 +1,300 @@
+"""Training: the loss a token, two groups of weights, and the loop over the steps.
+
+Built in chapters/05-pretraining-on-unlabeled-data.ipynb. Left out: float16, which needs
+a gradient scaler, and several processes, which Appendix D adds.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from llmbook_utils.datasets import is_set
+
+Batch = tuple[Tensor, Tensor]  # inputs and targets, ids (B, T) each
+Loader = DataLoader[Batch] | Sequence[Batch]
+
+IGNORED = -100  # a target that does not count: padding, or a prompt
+
+
+def loss_of(
+    model: nn.Module, inputs: Tensor, targets: Tensor, dtype: torch.dtype | None = None
+) -> tuple[Tensor, int]:
+    """Cross-entropy in nats, summed over the targets that count, and their number.
+
+    `inputs` and `targets` are ids (B, T). Batches differ in their number of targets,
+    so add up sums and numbers and divide at the end: a mean of means would be wrong.
+    With `dtype`, the model's matrix products are computed in it.
+    """
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        logits = model(inputs.to(device))  # (B, T, V)
+    loss = F.cross_entropy(
+        logits.flatten(0, 1).float(),  # bfloat16 is too coarse for a sum over V
+        targets.to(device).flatten(),
+        ignore_index=IGNORED,
+        reduction="sum",
+    )
+    return loss, count_targets([(inputs, targets)])
+
+
+def count_targets(batches: Sequence[Batch]) -> int:
+    """How many targets count.
+
+    >>> count_targets([(torch.tensor([[5, 6, 7]]), torch.tensor([[6, 7, IGNORED]]))])
+    2
+    """
+    return sum(int((targets != IGNORED).sum()) for _, targets in batches)
+
+
+def check_targets(count: int, where: str) -> None:
+    """Raise ValueError where there is nothing to take a mean of."""
+    if count == 0:
+        raise ValueError(
+            f"every target in {where} is {IGNORED}, so there is no loss to take a mean "
+            "of; leave out texts that were cut before their answer"
+        )
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, loader: Loader, *, dtype: torch.dtype | None = None
+) -> float:
+    """Mean loss a token over all batches, in nats, without dropout.
+
+    The model's mode and the random numbers that training will draw stay as they were.
+    No target at all raises ValueError.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.random.fork_rng([]):  # a loader draws numbers, even in its own order
+            parts = [loss_of(model, x, y, dtype) for x, y in loader]
+    finally:
+        model.train(was_training)
+    count = sum(n for _, n in parts)
+    check_targets(count, "the loader")
+    return sum(loss.item() for loss, _ in parts) / count
+
+
+def create_optimizer(
+    model: nn.Module,
+    lr: float,
+    *,
+    weight_decay: float = 0.1,
+    betas: tuple[float, float] = (0.9, 0.95),
+) -> torch.optim.AdamW:
+    """AdamW that shrinks matrices and embeddings, but not biases and norms.
+
+    Frozen weights are left out. Source: Loshchilov and Hutter (2019).
+    """
+    weights = [p for p in model.parameters() if p.requires_grad]  # a tied one once
+    decay = [p for p in weights if p.dim() >= 2]
+    rest = [p for p in weights if p.dim() < 2]
+    groups = [
+        {"params": decay, "weight_decay": weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
+
+
+@dataclass
+class Progress:
+    """How far a run has come: with model and optimizer, all that it needs to go on."""
+
+    step: int = 0  # optimizer steps done
+    epoch: int = 0  # passes over the data completed
+    batch: int = 0  # batches used in this pass
+    tokens: int = 0  # targets learned from
+    seconds: float = 0.0  # time spent
+    order: Tensor | None = None  # random state that this pass is shuffled with
+
+
+class History:
+    """What was measured, a record a step, in memory and as lines of JSON in a file.
+
+    A record has step, loss, lr, grad_norm, tokens and seconds since the start, and
+    val_loss where it was measured. A file of a run that goes on behind `step` is cut
+    there: the later steps are measured again.
+
+    >>> history = History()
+    >>> history.add({"step": 1, "loss": 4.0})
+    >>> history.add({"step": 2, "loss": 3.5, "val_loss": 3.75})
+    >>> history.curve("val_loss")
+    ([2], [3.75])
+    """
+
+    def __init__(self, path: str | Path | None = None, step: int = 0):
+        self.records: list[dict[str, float]] = []
+        self.path = Path(path) if path is not None else None
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            old = self.path.read_text() if self.path.exists() else ""
+            lines = old.splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith("\n")]  # after a kill
+            kept = [line for line in whole if json.loads(line)["step"] <= step]
+            self.path.write_text("".join(kept))
+
+    def add(self, record: dict[str, float]) -> None:
+        self.records.append(record)
+        if self.path is not None:
+            with open(self.path, "a") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def curve(self, name: str) -> tuple[list[float], list[float]]:
+        """The steps at which `name` was measured, and its values: ready for a plot."""
+        records = [record for record in self.records if name in record]
+        return [record["step"] for record in records], [r[name] for r in records]
+
+
+def batches_of_steps(
+    loader: Loader, accumulate: int, progress: Progress
+) -> Iterator[list[Batch]]:
+    """Yield the batches of one step after the other, pass after pass over the data.
+
+    A pass that `progress` is in the middle of is shuffled once more as it was, and the
+    batches that it has used are skipped.
+    """
+    shuffler = getattr(loader, "generator", None) or torch.default_generator
+    while True:
+        before = torch.get_rng_state()
+        if progress.order is not None:
+            shuffler.set_state(progress.order)
+        progress.order = shuffler.get_state()
+        batches = iter(loader)
+        if progress.batch:
+            for _ in islice(batches, progress.batch):
+                pass
+            torch.set_rng_state(before)  # as if nothing had been drawn again
+        while step := list(islice(batches, accumulate)):
+            yield step
+        progress.epoch, progress.batch, progress.order = progress.epoch + 1, 0, None
+
+
+def add_gradients(
+    model: nn.Module, batches: Sequence[Batch], dtype: torch.dtype | None = None
+) -> tuple[float, int]:
+    """Compute the gradients of the mean loss a token over all `batches` together.
+
+    Returns that loss and the number of targets. One batch is in memory at a time, and
+    the gradients are those of one big batch. No target at all raises ValueError.
+    """
+    if dtype is torch.float16:
+        raise ValueError("float16 needs a gradient scaler; use torch.bfloat16")
+    count = count_targets(batches)
+    check_targets(count, "a step")
+    total = 0.0
+    for inputs, targets in batches:
+        loss, _ = loss_of(model, inputs, targets, dtype)
+        (loss / count).backward()  # by the number of all, not of this batch
+        total += loss.item()
+    return total / count, count
+
+
+def take_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Batch],
+    progress: Progress,
+    schedule: Callable[[int], float] | None = None,
+    clip: float = 1.0,
+    dtype: torch.dtype | None = None,
+) -> dict[str, float]:
+    """Update the weights once, with the gradients of all `batches`, clipped to a norm.
+
+    Returns the step's record: the loss is the one before the update, the norm the one
+    before clipping. If either is not finite, the weights stay as they are and
+    FloatingPointError is raised.
+    """
+    if schedule is not None:
+        for group in optimizer.param_groups:
+            group["lr"] = schedule(progress.step)
+    model.train()
+    optimizer.zero_grad()
+    loss, tokens = add_gradients(model, batches, dtype)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), clip).item()
+    if not math.isfinite(loss + norm):
+        raise FloatingPointError(
+            f"step {progress.step + 1}: the loss is {loss} and the gradients' norm "
+            f"{norm}; the weights are those before it; try a lower learning rate"
+        )
+    optimizer.step()
+    progress.step += 1
+    progress.batch += len(batches)
+    progress.tokens += tokens
+    lr = optimizer.param_groups[0]["lr"]
+    return {"step": progress.step, "loss": loss, "lr": lr, "grad_norm": norm}
+
+
+def count_steps(
+    loader: Loader, accumulate: int, epochs: int | None, max_steps: int | None
+) -> int:
+    """The optimizer steps of a run, given as passes over the data or as a number.
+
+    What is left over at the end of a pass is a smaller step of its own.
+    """
+    if accumulate < 1 or len(loader) < 1:
+        raise ValueError(
+            f"the loader has {len(loader)} batches, and a step takes {accumulate}; "
+            "both must be 1 or more"
+        )
+    if epochs is not None and max_steps is None:
+        return epochs * math.ceil(len(loader) / accumulate)
+    if max_steps is not None and epochs is None:
+        return max_steps
+    raise ValueError("give the length of the run once: as epochs or as max_steps")
+
+
+def train(
+    model: nn.Module,
+    train_loader: Loader,
+    *,
+    optimizer: torch.optim.Optimizer,
+    epochs: int | None = None,
+    max_steps: int | None = None,
+    schedule: Callable[[int], float] | None = None,
+    accumulate: int = 1,
+    clip: float = 1.0,
+    dtype: torch.dtype | None = None,
+    val_loader: Loader | None = None,
+    eval_every: int = 100,
+    metrics: str | Path | None = None,
+    on_step: Callable[[Progress, dict[str, float]], None] | None = None,
+    progress: Progress | None = None,
+) -> History:
+    """Train for `epochs` or `max_steps` in all; each step takes `accumulate` batches.
+
+    `schedule` maps a step, counted from 0, to its learning rate; `clip` limits the
+    gradients' norm (math.inf: no limit); `dtype` may be torch.bfloat16. The loss on
+    `val_loader` is measured every `eval_every` steps and at the end. `metrics` names a
+    file for the records, and `on_step(progress, record)` is called after each step. A
+    `progress` that a checkpoint gave goes on from there.
+    """
+    progress = progress or Progress()
+    steps = count_steps(train_loader, accumulate, epochs, max_steps)
+    history = History(metrics, progress.step)
+    start = time.perf_counter() - progress.seconds
+    batches = batches_of_steps(train_loader, accumulate, progress)
+    quiet = is_set("TQDM_DISABLE") or None  # None: unless it goes to a terminal
+    left = range(progress.step, steps)
+    for _ in tqdm(left, "training", steps, initial=progress.step, disable=quiet):
+        record = take_step(
+            model, optimizer, next(batches), progress, schedule, clip, dtype
+        )
+        due = progress.step % eval_every == 0 or progress.step == steps
+        if due and val_loader is not None:
+            record["val_loss"] = evaluate(model, val_loader, dtype=dtype)
+        progress.seconds = time.perf_counter() - start
+        history.add(record | {"tokens": progress.tokens, "seconds": progress.seconds})
+        if on_step is not None:
+            on_step(progress, history.records[-1])
+    return history

@@ -1,0 +1,323 @@
+"""Checkpoints: a run that was killed goes on with the very same losses.
+
+Run as a script, this file is the run that gets killed.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader
+
+from llmbook_utils import checkpoint
+from llmbook_utils.checkpoint import load_checkpoint, save_checkpoint
+from llmbook_utils.config import GPTConfig
+from llmbook_utils.data import SlidingWindowDataset
+from llmbook_utils.model import GPTModel
+from llmbook_utils.schedule import Schedule
+from llmbook_utils.train import Progress, create_optimizer, train
+
+TINY = GPTConfig(
+    vocab_size=61, context_length=24, emb_dim=24, n_heads=3, n_layers=2, drop_rate=0.1
+)
+STEPS = 16  # passes of 6 steps each: the last pass is cut short
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """As many threads as the killed run had, and no more than a small model needs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def build(config=TINY, seed=0):
+    torch.manual_seed(seed)
+    model = GPTModel(config)
+    return model, create_optimizer(model, 1e-3)
+
+
+def loader_of(seed):
+    """Eleven shuffled batches, in the order of `seed`, or in one of the global state."""
+    ids = torch.arange(400) ** 2 % 61
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    windows = SlidingWindowDataset(ids, 12, stride=9)
+    options = {"batch_size": 4, "shuffle": True, "generator": generator}
+    return DataLoader(windows, **options)
+
+
+def go_on(model, optimizer, folder, loader, progress=None, on_step=None, steps=STEPS):
+    """Train with dropout, accumulation, evaluation: up to `steps`, or to the end."""
+    return train(
+        model,
+        loader,
+        optimizer=optimizer,
+        max_steps=steps,
+        schedule=Schedule(peak=1e-2, steps=STEPS, warmup_steps=3),
+        accumulate=2,
+        val_loader=DataLoader(loader.dataset, batch_size=8),
+        eval_every=4,
+        metrics=folder / "metrics.jsonl",
+        on_step=on_step,
+        progress=progress,
+    )
+
+
+def measured(folder):
+    """Each step's record in the metrics file, without the time."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{**json.loads(line), "seconds": 0} for line in lines]
+
+
+def run_that_dies(folder):
+    """Save every step, and die by signal 9 in the middle of saving the ninth."""
+    model, optimizer = build()
+
+    def save(progress, record):
+        if progress.step == 9:
+            checkpoint.save_file = die_half_way
+        save_checkpoint(folder / "run.safetensors", model, optimizer, progress)
+
+    go_on(model, optimizer, folder, loader_of(3), on_step=save)
+
+
+def die_half_way(tensors, path, metadata):
+    save_file(tensors, path, metadata)
+    os.truncate(path, path.stat().st_size // 2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
+def test_a_killed_run_goes_on_with_the_very_same_losses(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    command = [sys.executable, __file__, str(killed)]
+    dead = subprocess.run(command, capture_output=True, text=True)
+    assert dead.returncode == -signal.SIGKILL, dead.stderr
+    assert [r["step"] for r in measured(killed)] == list(range(1, 10))
+
+    expected, optimizer = build()
+    go_on(expected, optimizer, whole, loader_of(3))
+    model, optimizer = build(seed=99)  # other weights, and other random states
+    random.seed(99)
+    progress = load_checkpoint(killed / "run.safetensors", model, optimizer)
+    assert (progress.step, progress.epoch) == (8, 1)
+    go_on(model, optimizer, killed, loader_of(3), progress)
+    assert measured(killed) == measured(whole)
+    for ours, theirs in zip(model.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("seed", [3, None])
+@pytest.mark.parametrize("stop", [1, 6, 12, 13])
+def test_a_run_can_stop_at_any_step_also_at_the_end_of_a_pass(tmp_path, seed, stop):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    go_on(*build(), whole, loader_of(seed))
+    model, optimizer = build()
+
+    def save(progress, record):
+        save_checkpoint(parts / "run.safetensors", model, optimizer, progress)
+
+    go_on(model, optimizer, parts, loader_of(seed), on_step=save, steps=stop)
+    model, optimizer = build(seed=99)
+    progress = load_checkpoint(parts / "run.safetensors", model, optimizer)
+    history = go_on(model, optimizer, parts, loader_of(seed), progress)
+    losses = [record["loss"] for record in measured(whole)]
+    assert history.curve("loss")[1] == losses[stop:]
+
+
+def test_all_random_numbers_go_on(tmp_path):
+    path = tmp_path / "run.safetensors"
+    model, optimizer = build()
+    random.seed(5)
+    random.gauss()  # leaves a second number behind for the next call
+    save_checkpoint(
+        path, model, optimizer, Progress(step=7, tokens=10**12, seconds=0.1)
+    )
+    expected = random.gauss(), random.random(), torch.rand(3).tolist()
+    random.seed(6)
+    torch.manual_seed(6)
+    progress = load_checkpoint(path, model, optimizer)
+    assert (random.gauss(), random.random(), torch.rand(3).tolist()) == expected
+    assert progress == Progress(step=7, tokens=10**12, seconds=0.1)
+
+
+def test_a_file_has_no_pickle_and_a_tied_weight_once(tmp_path):
+    path = tmp_path / "run.safetensors"
+    model, optimizer = build()
+    save_checkpoint(path, model, optimizer, Progress())
+    names = set(load_file(path))
+    assert "model.token_embedding.weight" in names
+    assert "model.head.weight" not in names
+    with safe_open(path, "pt") as file:
+        assert json.loads(file.metadata()["checkpoint"])["config"]["vocab_size"] == 61
+    other, optimizer = build(seed=1)
+    load_checkpoint(path, other, optimizer)
+    assert other.head.weight is other.token_embedding.weight
+    assert torch.equal(other.head.weight, model.head.weight)
+
+
+def test_an_optimizer_goes_on_with_its_own_settings(tmp_path):
+    path = tmp_path / "run.safetensors"
+    model, _ = build()
+    optimizer = create_optimizer(model, 3e-4, weight_decay=0.2, betas=(0.8, 0.9))
+    save_checkpoint(path, model, optimizer, Progress())
+    model, other = build()
+    load_checkpoint(path, model, other)
+    assert other.state_dict() == optimizer.state_dict()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A checkpoint of two steps, and the weights and state that it must not touch."""
+    path = tmp_path / "run.safetensors"
+    model, optimizer = build()
+    history = []
+
+    def save(progress, record):
+        history.append(progress)
+        save_checkpoint(path, model, optimizer, progress)
+
+    go_on(model, optimizer, tmp_path, loader_of(3), on_step=save, steps=2)
+    return path
+
+
+def change(path, edit):
+    """Write a checkpoint again, with its tensors and its header changed by `edit`."""
+    with safe_open(path, "pt") as file:
+        header = json.loads(file.metadata()["checkpoint"])
+    tensors = load_file(path)
+    edit(tensors, header)
+    save_file(tensors, path, {"checkpoint": json.dumps(header)})
+
+
+def lose(name):
+    return lambda tensors, header: tensors.pop(name)
+
+
+def lose_and_forget(name):
+    return lambda tensors, header: (tensors.pop(name), header["tensors"].remove(name))
+
+
+def reshape(name):
+    return lambda tensors, header: tensors.update({name: torch.zeros(5, 3)})
+
+
+def round_off(name):
+    return lambda tensors, header: tensors.update({name: tensors[name].half()})
+
+
+def spoil(name):
+    return lambda tensors, header: tensors[name][0].fill_(torch.nan)
+
+
+def widen(tensors, header):
+    header["config"] |= {"emb_dim": 48, "n_layers": 4}
+
+
+def merge_groups(tensors, header):
+    header["optimizer"][0]["params"] += header["optimizer"].pop()["params"]
+
+
+NORM = "model.blocks.1.norm_2.scale"
+BAD = {
+    "lost": (lose(NORM), rf"run\.safetensors .*{NORM}"),
+    "never saved": (lose_and_forget(NORM), r"lacks blocks\.1\.norm_2\.scale"),
+    "average lost": (lose("optimizer.3.exp_avg"), r"optimizer\.3\.exp_avg"),
+    "random state lost": (lose("random.cpu"), r"random\.cpu"),
+    "shape": (reshape(NORM), r"blocks\.1\.norm_2\.scale is \(5, 3\) .* but \(24,\)"),
+    "type": (round_off(NORM), r"norm_2\.scale is \(24,\) torch\.float16 in the check"),
+    "average's shape": (
+        reshape("optimizer.3.exp_avg"),
+        r"exp_avg of weight 3 .*\(5, 3\)",
+    ),
+    "not a number": (spoil(NORM), r"blocks\.1\.norm_2\.scale has .* not finite"),
+    "config": (widen, "emb_dim is 48, not 24, n_layers is 4, not 2"),
+    "groups": (merge_groups, r"groups of \[10, 18\] weights, the .* one of \[28\]"),
+}
+
+
+def pickled(path):
+    torch.save({"weight": torch.ones(3)}, path)
+
+
+def pickled_long_ago(path):
+    torch.save({"w": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
+
+
+def cut_off(path):
+    os.truncate(path, path.stat().st_size - 1000)
+
+
+def emptied(path):
+    os.truncate(path, 0)
+
+
+def without_a_run(path):
+    save_file({"weight": torch.ones(3)}, path)
+
+
+DAMAGED = {
+    "pickle": (pickled, "is a pickle file"),
+    "old pickle": (pickled_long_ago, "is a pickle file"),
+    "cut off": (cut_off, "was cut off or is not a safetensors file; use an earlier"),
+    "empty": (emptied, "was cut off or is not a safetensors file"),
+    "only weights": (without_a_run, "holds tensors, but not a run"),
+} | {name: (lambda path, e=e: change(path, e), says) for name, (e, says) in BAD.items()}
+
+
+def everything(model, optimizer):
+    """What a failed load must leave alone."""
+    averages = optimizer.state_dict()["state"].values()
+    tensors = [t.clone() for a in averages for t in a.values()]
+    groups = json.dumps(optimizer.state_dict()["param_groups"])
+    weights = [p.detach().clone() for p in model.parameters()]
+    return [*weights, *tensors, torch.get_rng_state()], groups, random.getstate()
+
+
+@pytest.mark.parametrize("damage, says", DAMAGED.values(), ids=DAMAGED)
+def test_a_bad_checkpoint_is_refused_and_touches_nothing(saved, tmp_path, damage, says):
+    damage(saved)
+    model, optimizer = build(seed=1)
+    go_on(model, optimizer, tmp_path / "other", loader_of(4), steps=1)
+    tensors, groups, numbers = everything(model, optimizer)
+    with pytest.raises(ValueError, match=says):
+        load_checkpoint(saved, model, optimizer)
+    after, groups_after, numbers_after = everything(model, optimizer)
+    assert (groups_after, numbers_after) == (groups, numbers)
+    assert all(map(torch.equal, after, tensors))
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*none\.safetensors"):
+        load_checkpoint(tmp_path / "none.safetensors", *build())
+
+
+@pytest.mark.parametrize("where", ["writing", "renaming"])
+def test_a_write_that_fails_leaves_the_last_good_checkpoint(saved, where, monkeypatch):
+    before = saved.read_bytes()
+
+    def fail(source, target, *rest):
+        if where == "writing":
+            Path(target).write_bytes(before[:1000])
+        raise OSError(28, "No space left on device")
+
+    where_to = (checkpoint, "save_file") if where == "writing" else (os, "replace")
+    monkeypatch.setattr(*where_to, fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(saved, *build(), Progress())
+    assert saved.read_bytes() == before
+    assert list(saved.parent.glob("*.part")) == []
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run_that_dies(Path(sys.argv[1]))
