@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from llmbook_utils.datasets import is_set
+from llmbook_utils.model import evaluating
 
 Batch = tuple[Tensor, Tensor]  # inputs and targets, ids (B, T) each
 Loader = DataLoader[Batch] | Sequence[Batch]
@@ -74,13 +75,9 @@ def evaluate(
     The model's mode and the random numbers that training will draw stay as they were.
     No target at all raises ValueError.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.random.fork_rng([]):  # a loader draws numbers, even in its own order
-            parts = [loss_of(model, x, y, dtype) for x, y in loader]
-    finally:
-        model.train(was_training)
+    # a loader draws numbers, even one that keeps its order
+    with evaluating(model), torch.random.fork_rng([]):
+        parts = [loss_of(model, x, y, dtype) for x, y in loader]
     count = sum(n for _, n in parts)
     check_targets(count, "the loader")
     return sum(loss.item() for loss, _ in parts) / count
