@@ -1,12 +1,13 @@
 """The model: equal to an independent one, blind to the future, the same in every way of use."""
 
 import math
+import tempfile
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 
 from llmbook_utils.cache import KVCache
 from llmbook_utils.config import (
@@ -18,22 +19,12 @@ from llmbook_utils.config import (
     GPTConfig,
 )
 from llmbook_utils.model import GPTModel
+from llmbook_utils.pretrained import save_pretrained
+from llmbook_utils.tokenizer import BytePairTokenizer
 
 TINY = GPTConfig(
     vocab_size=61, context_length=24, emb_dim=24, n_heads=3, n_layers=2, drop_rate=0.0
 )
-RENAMED = {
-    "wte": "token_embedding",
-    "wpe": "position_embedding",
-    "h": "blocks",
-    "ln_1": "norm_1",
-    "ln_2": "norm_2",
-    "ln_f": "final_norm",
-    "attn": "attention",
-    "c_attn": "qkv",
-    "mlp": "feed_forward",
-    "c_fc": "widen",
-}
 
 
 def build(config=TINY, seed=0, **options):
@@ -48,29 +39,10 @@ def some_ids(batch, length, seed=0, config=TINY):
 
 def as_transformers(model):
     """The same weights in transformers' GPT-2."""
-    c = model.config
-    reference = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=c.vocab_size,
-            n_positions=c.context_length,
-            n_embd=c.emb_dim,
-            n_layer=c.n_layers,
-            n_head=c.n_heads,
-            attn_implementation="eager",
-        )
-    ).eval()
-    ours = model.state_dict()
-    for name, parameter in reference.transformer.named_parameters():
-        parts = name.split(".")
-        norm = any(part.startswith("ln") for part in parts)
-        last = {"weight": "scale", "bias": "shift"} if norm else {}
-        if "c_proj" in parts:
-            RENAMED["c_proj"] = "out" if "attn" in parts else "narrow"
-        renamed = ".".join(last.get(part) or RENAMED.get(part, part) for part in parts)
-        value = ours[renamed]
-        transposed = name.endswith("weight") and parts[-2].startswith("c_")
-        parameter.data.copy_(value.T if transposed else value)
-    return reference
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = BytePairTokenizer({b"a": 0}, {})  # any that has few tokens
+        save_pretrained(model, tokenizer.to_tiktoken(), folder)
+        return GPT2LMHeadModel.from_pretrained(folder, attn_implementation="eager")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,409 @@
+"""Save and load a GPT in the format of OpenAI's GPT-2 on the Hugging Face hub.
+
+Built in chapters/05-pretraining-on-unlabeled-data.ipynb. Left out: weights in several
+files, pickled ones (opening a pickle can run any code), and models other than GPT-2.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tiktoken
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from llmbook_utils.config import GPTConfig
+from llmbook_utils.datasets import DownloadError, is_set
+from llmbook_utils.model import GPTModel
+from llmbook_utils.tokenizer import END_OF_TEXT, get_encoding, save_encoding
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TOKENIZER = ("vocab.json", "merges.txt")
+
+# models to download: name -> repository on the hub
+HUB = {
+    name: f"openai-community/{name}"
+    for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+}
+
+# what our layers are called in GPT-2's files
+GPT2_NAMES = {
+    "token_embedding": "wte",
+    "position_embedding": "wpe",
+    "blocks": "h",
+    "norm_1": "ln_1",
+    "attention.qkv": "attn.c_attn",
+    "attention.out": "attn.c_proj",
+    "norm_2": "ln_2",
+    "feed_forward.widen": "mlp.c_fc",
+    "feed_forward.narrow": "mlp.c_proj",
+    "final_norm": "ln_f",
+    "head": "lm_head",
+    "scale": "weight",
+    "shift": "bias",
+}
+# what GPT-2's config.json calls our sizes
+GPT2_KEYS = {
+    "vocab_size": "vocab_size",
+    "context_length": "n_positions",
+    "emb_dim": "n_embd",
+    "n_heads": "n_head",
+    "n_layers": "n_layer",
+}
+PICKLE_STARTS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+PICKLE = (
+    "A pickle can run any code when it is opened, so it is not; open it with a program "
+    "that you trust it to, and save the model as safetensors"
+)
+# what config.json may say of everything that `GPTModel` has no choice in
+FIXED: dict[str, tuple[object, ...]] = {
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "layer_norm_epsilon": (1e-5,),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
+}
+
+
+def gpt2_name(name: str) -> str:
+    """What GPT-2's files call a parameter of `GPTModel`.
+
+    >>> gpt2_name("blocks.0.attention.qkv.weight")
+    'h.0.attn.c_attn.weight'
+    """
+    for ours, theirs in GPT2_NAMES.items():
+        name = name.replace(ours, theirs)
+    return name
+
+
+def is_transposed(name: str) -> bool:
+    """Whether GPT-2's files hold this tensor as (in, out): `nn.Linear` has (out, in).
+
+    All layers inside a block are stored so. A square one (`attn.c_proj`) has the same
+    shape either way: forgetting it raises no error and gives a wrong model.
+    """
+    return ".c_" in name and name.endswith(".weight")
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Raise a ValueError that names the tensor if it holds NaN or infinity."""
+    # the sum takes one fast pass; it may overflow, so its verdict is checked
+    if not (tensor.sum(dtype=torch.float32).isfinite() or tensor.isfinite().all()):
+        raise ValueError(
+            f"tensor {name!r} holds NaN or infinite values as {tensor.dtype}; use a "
+            "checkpoint from before the training diverged, or a dtype of more range"
+        )
+
+
+def check_vocabulary(tokenizer: tiktoken.Encoding, config: GPTConfig) -> None:
+    """Raise ValueError if the tokenizer makes ids that the model has no row for."""
+    if tokenizer.n_vocab > config.vocab_size:
+        raise ValueError(
+            f"the tokenizer has {tokenizer.n_vocab:,} tokens, but the model knows "
+            f"{config.vocab_size:,}; use the tokenizer that the model was trained with"
+        )
+
+
+def save_pretrained(
+    model: GPTModel,
+    tokenizer: tiktoken.Encoding,
+    path: str | Path,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write config.json, model.safetensors, vocab.json and merges.txt into a folder.
+
+    `dtype` is that of the stored numbers; None keeps the model's. All files are
+    written before the first takes its place: if that fails, what was there is whole.
+    NaN, infinity and a tokenizer with more tokens than the model raise ValueError.
+    """
+    folder = Path(path)
+    check_vocabulary(tokenizer, model.config)
+    weights, config = to_gpt2(model, dtype), to_gpt2_config(model.config, tokenizer)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as temporary:
+        new = Path(temporary)
+        (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        save_file(weights, new / WEIGHTS, metadata={"format": "pt"})
+        shutil.copymode(new / CONFIG, new / WEIGHTS)  # else for its owner only
+        save_encoding(tokenizer, new)
+        for file in (WEIGHTS, *TOKENIZER, CONFIG):
+            os.replace(new / file, folder / file)
+
+
+def to_gpt2(model: GPTModel, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """The model's weights on the CPU under GPT-2's names; a tied one is there once."""
+    weights = {}
+    for ours, parameter in model.named_parameters():
+        name, tensor = gpt2_name(ours), parameter.detach().to("cpu", dtype)
+        check_finite(name, tensor)
+        weights[name] = (tensor.T if is_transposed(name) else tensor).contiguous()
+    if not model.config.qkv_bias:  # GPT-2 always has one: zeros, for other programs
+        for i in range(model.config.n_layers):
+            like = weights[f"h.{i}.attn.c_attn.weight"]
+            weights[f"h.{i}.attn.c_attn.bias"] = like.new_zeros(like.shape[1])
+    return weights
+
+
+def to_gpt2_config(config: GPTConfig, tokenizer: tiktoken.Encoding) -> dict[str, Any]:
+    """The contents of config.json; `qkv_bias` is a key of ours, the others GPT-2's."""
+    special = tokenizer.special_tokens_set
+    end = tokenizer.encode_single_token(END_OF_TEXT) if END_OF_TEXT in special else None
+    return {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        **{theirs: getattr(config, ours) for ours, theirs in GPT2_KEYS.items()},
+        "n_ctx": config.context_length,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "initializer_range": 0.02,
+        **dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), config.drop_rate),
+        "tie_word_embeddings": config.tie_embeddings,
+        "qkv_bias": config.qkv_bias,
+        "bos_token_id": end,
+        "eos_token_id": end,
+    }
+
+
+def load_pretrained(
+    name_or_path: str | Path,
+    *,
+    tokenizer: tiktoken.Encoding | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> tuple[GPTModel, tiktoken.Encoding]:
+    """Load a model, in eval mode, and its tokenizer from a folder or by GPT-2's names.
+
+    "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are downloaded once, from
+    HF_ENDPOINT into the cache of `huggingface_hub`. A `tokenizer` that is given is
+    returned as it is, and the folder then needs none. On the CPU, in the dtype of the
+    file, the weights are the file's own memory-mapped pages, copied only when changed.
+
+    What cannot be found raises FileNotFoundError, a broken or unfitting file
+    ValueError, and a failed or forbidden download DownloadError, an OSError.
+    """
+    folder = find_folder(name_or_path, with_tokenizer=tokenizer is None)
+    config = read_config(folder / CONFIG)
+    if tokenizer is None:
+        tokenizer = get_encoding(folder)
+    check_vocabulary(tokenizer, config)
+    return load_model(config, folder / WEIGHTS, device, dtype).eval(), tokenizer
+
+
+def load_model(
+    config: GPTConfig, path: Path, device: torch.device | str, dtype: torch.dtype
+) -> GPTModel:
+    """A model whose parameters are the tensors of the file, not copies of them."""
+    with torch.device("meta"), NoDraws():  # shapes without memory
+        model = GPTModel(config, init="torch")
+    weights = read_weights(path, model, device, dtype)
+    # the names are checked; strict would miss the second name of a tied weight
+    model.load_state_dict(weights, assign=True, strict=False)
+    if config.tie_embeddings:
+        model.head.weight = model.token_embedding.weight
+    return model
+
+
+class NoDraws(TorchFunctionMode):
+    """Draw no initial weights: on `meta` that imports PyTorch's compiler, 1 second."""
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return None
+        return func(*args, **(kwargs or {}))
+
+
+def find_folder(name_or_path: str | Path, with_tokenizer: bool) -> Path:
+    """The folder of a model, downloaded first where it is a name of the hub's."""
+    if name_or_path in HUB:
+        files = (CONFIG, WEIGHTS, *(TOKENIZER if with_tokenizer else ()))
+        return download(str(name_or_path), files)
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        known = ", ".join(map(repr, HUB))
+        raise FileNotFoundError(
+            f"{str(name_or_path)!r} is no model ({known}) and no folder: there is no "
+            f"folder {folder.absolute()}; check the spelling, or give the full path"
+        )
+    return folder
+
+
+def download(name: str, files: tuple[str, ...]) -> Path:
+    """The hub's cache folder with `files`, all of one version, or DownloadError."""
+    # imported here: it takes a moment, and a folder needs none of it
+    from huggingface_hub import constants, hf_hub_download
+
+    offline, version = is_set("LLMBOOK_OFFLINE"), "main"
+    endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+    get = partial(hf_hub_download, endpoint=endpoint, local_files_only=offline)
+    try:
+        for file in files:
+            path = get(HUB[name], file, revision=version)
+            version = Path(path).parent.name  # the commit that "main" means just now
+    except Exception as error:  # of the hub, of its web client and of the disk
+        why = (
+            "LLMBOOK_OFFLINE forbids to download it; unset LLMBOOK_OFFLINE"
+            if offline
+            else f"{' '.join(str(error).split())}; check the connection"
+        )
+        raise DownloadError(
+            f"{name!r} was asked for, and {file} of {HUB[name]} ({endpoint}) is not in "
+            f"{constants.HF_HUB_CACHE}: {why}, or give a folder with its files"
+        ) from error
+    return Path(path).parent
+
+
+def read_config(path: Path) -> GPTConfig:
+    """Read config.json; what `GPTModel` cannot do raises ValueError.
+
+    Of the three dropout rates the one of the residual stream (`resid_pdrop`) is taken.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}; a model's folder needs one")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}; get it again") from error
+    check_config(path, content)
+    try:
+        return GPTConfig(
+            **{ours: content[theirs] for ours, theirs in GPT2_KEYS.items()},
+            drop_rate=content.get("resid_pdrop", 0.1),
+            qkv_bias=content.get("qkv_bias", True),
+            tie_embeddings=content.get("tie_word_embeddings", True),
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def check_config(path: Path, content: Any) -> None:
+    """Raise ValueError where config.json describes no model that `GPTModel` can be."""
+    kind = content.get("model_type") if isinstance(content, dict) else None
+    if kind != "gpt2":
+        raise ValueError(
+            f"{path} is not a GPT-2's: its model_type is {kind!r}, expected 'gpt2'"
+        )
+    for key in GPT2_KEYS.values():
+        if type(content.get(key)) is not int:
+            raise ValueError(
+                f"{path}: {key} is {content.get(key)!r}; expected a whole number"
+            )
+    allowed = FIXED | {"n_inner": (None, 4 * content["n_embd"])}
+    for key, values in allowed.items():
+        if content.get(key, values[0]) not in values:
+            raise ValueError(
+                f"{path}: {key} is {content[key]!r}, but GPTModel has {values[0]!r} "
+                "only; load this model with the library that made it"
+            )
+
+
+def read_weights(
+    path: Path, model: GPTModel, device: torch.device | str, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """The file's tensors under our names; ValueError names the first that is wrong."""
+    tensors = open_weights(path)
+    expected = {gpt2_name(ours): ours for ours, _ in model.named_parameters()}
+    try:
+        tensors = drop_extras(tensors, model.config)
+        check_names(tensors, expected)
+        return {
+            ours: convert(name, tensors[name], model.get_parameter(ours), device, dtype)
+            for name, ours in expected.items()
+        }
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def open_weights(path: Path) -> dict[str, Tensor]:
+    """The file's tensors by their names without "transformer.": views of its pages."""
+    if not path.is_file():
+        pickled = path.with_name("pytorch_model.bin")
+        has = f"; only {pickled.name}. {PICKLE}" if pickled.exists() else ""
+        raise FileNotFoundError(f"the folder {path.parent} has no {path.name}{has}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys()
+            return {n.removeprefix("transformer."): file.get_tensor(n) for n in names}
+    except SafetensorError as error:
+        with path.open("rb") as start:
+            magic = start.read(9)  # a safetensors file has its header's { as 9th byte
+            if magic[:2] in PICKLE_STARTS and magic[8:] != b"{":
+                raise ValueError(f"{path} is a pickle. {PICKLE}") from error
+        raise ValueError(
+            f"{path} is broken or cut off after {path.stat().st_size:,} bytes "
+            f"({error}); delete it and get it again"
+        ) from error
+
+
+def drop_extras(tensors: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
+    """Leave out what a file may hold beside the parameters, if it says nothing new.
+
+    `attn.bias` (1, 1, T, T) and `attn.masked_bias` are causal masks, not biases. q/k/v
+    biases where there should be none must be 0, and a tied output layer the table.
+    """
+    kept = {}
+    for name, tensor in tensors.items():
+        is_mask = name.endswith(".attn.bias") and tensor.dim() == 4
+        if is_mask or name.endswith(".attn.masked_bias"):
+            continue
+        if name.endswith(".c_attn.bias") and not config.qkv_bias:
+            if tensor.any():
+                raise ValueError(
+                    f"tensor {name!r} is not zero, but config.json says that q, k and "
+                    "v have no bias; set its qkv_bias to true"
+                )
+        elif name == "lm_head.weight" and config.tie_embeddings:
+            if not tensor.equal(tensors.get("wte.weight", tensor)):
+                raise ValueError(
+                    f"tensor {name!r} differs from 'wte.weight', but config.json says "
+                    "that they are one; set its tie_word_embeddings to false"
+                )
+        else:
+            kept[name] = tensor
+    return kept
+
+
+def check_names(found: Collection[str], expected: Collection[str]) -> None:
+    """Raise ValueError for tensors that are missing or too many; it names the first."""
+    for kind, names in (
+        ("missing", [name for name in expected if name not in found]),
+        ("unexpected", [name for name in found if name not in expected]),
+    ):
+        if names:
+            raise ValueError(
+                f"{len(names)} of its tensors {kind}, the first is {names[0]!r}; "
+                "this file and config.json are not of one model, so get both again"
+            )
+
+
+def convert(
+    name: str,
+    tensor: Tensor,
+    parameter: Tensor,
+    device: torch.device | str,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The file's tensor, checked, as our `parameter` wants it; a view where it can."""
+    expected = parameter.T.shape if is_transposed(name) else parameter.shape
+    if tensor.shape != expected:
+        raise ValueError(
+            f"tensor {name!r} has the shape {tuple(tensor.shape)}, but config.json "
+            f"asks for {tuple(expected)}; the two files are not of one model"
+        )
+    if not tensor.is_floating_point():
+        raise ValueError(
+            f"tensor {name!r} holds {tensor.dtype}; expected numbers with a fraction"
+        )
+    tensor = tensor.to(device, dtype)
+    check_finite(name, tensor)
+    # the transposed view, not a copy: matrix products are as fast with it
+    return tensor.T if is_transposed(name) else tensor
