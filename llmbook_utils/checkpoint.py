@@ -63,7 +63,9 @@ def write_whole(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:
-        save_file(tensors, part, {"checkpoint": json.dumps(header)})
+        # what load_pretrained gave is partly transposed views, which files cannot hold
+        plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(plain, part, {"checkpoint": json.dumps(header)})
         with open(part, "rb+") as file:
             os.fsync(file.fileno())  # on the disk before the old one goes
         os.replace(part, path)

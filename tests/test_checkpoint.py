@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ from llmbook_utils.checkpoint import load_checkpoint, save_checkpoint
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.data import SlidingWindowDataset
 from llmbook_utils.model import GPTModel
+from llmbook_utils.pretrained import load_pretrained, save_pretrained
 from llmbook_utils.schedule import Schedule
+from llmbook_utils.tokenizer import BytePairTokenizer
 from llmbook_utils.train import Progress, create_optimizer, train
 
 TINY = GPTConfig(
@@ -163,6 +166,20 @@ def test_a_file_has_no_pickle_and_a_tied_weight_once(tmp_path):
     load_checkpoint(path, other, optimizer)
     assert other.head.weight is other.token_embedding.weight
     assert torch.equal(other.head.weight, model.head.weight)
+
+
+def test_a_pretrained_model_can_be_trained_on_and_saved(tmp_path):
+    config = replace(TINY, vocab_size=257)
+    tokenizer = BytePairTokenizer.train("late", 257).to_tiktoken()
+    save_pretrained(build(config)[0], tokenizer, tmp_path / "model")
+    model, _ = load_pretrained(tmp_path / "model")
+    optimizer = create_optimizer(model, 1e-3)
+    train(model, list(loader_of(1)), optimizer=optimizer, max_steps=2)
+    save_checkpoint(tmp_path / "checkpoint", model, optimizer, Progress())
+    again, other = build(config, seed=1)
+    load_checkpoint(tmp_path / "checkpoint", again, other)
+    for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_an_optimizer_goes_on_with_its_own_settings(tmp_path):
