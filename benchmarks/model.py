@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 import transformers
@@ -77,7 +78,7 @@ def in_turn(
 
 def train_rows(name: str, runs: int) -> None:
     config, batch, length = SHAPES[name]
-    config = GPTConfig(**{**vars(config), "drop_rate": 0.0})
+    config = replace(config, drop_rate=0.0)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(config.vocab_size, (batch, length + 1), generator=generator)
     ids = ids[:, : config.context_length + 1]

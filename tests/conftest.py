@@ -1,4 +1,4 @@
-"""Fixtures that open the built site in a headless browser.
+"""Fixtures that open the built site in a headless browser, and one for training.
 
 `LLMBOOK_SITE` names a folder with a site that is built already (`make test` sets it); without it the site is built
 once. `LLMBOOK_CHROMIUM` names the browser; without it the usual Chromium and Chrome commands are looked for.
@@ -99,6 +99,17 @@ def find_chrome(own: str) -> str | None:
     return on_path or next(
         (path for path in (MAC_CHROME, own) if Path(path).exists()), None
     )
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Train with one thread: more cost more than they bring on very small models."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

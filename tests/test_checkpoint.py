@@ -34,13 +34,8 @@ TINY = GPTConfig(
 STEPS = 16  # passes of 6 steps each: the last pass is cut short
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """As many threads as the killed run had, and no more than a small model needs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+# the killed run has one thread too
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def build(config=TINY, seed=0):
