@@ -1,7 +1,7 @@
 """Training: the loss a token, two groups of weights, and the loop over the steps.
 
 Built in chapters/05-pretraining-on-unlabeled-data.ipynb. Left out: float16, which needs
-a gradient scaler, and several processes, which Appendix D adds.
+a gradient scaler. Appendix D runs it in several processes.
 """
 
 import json
@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -183,18 +183,31 @@ def add_gradients(
     """Compute the gradients of the mean loss a token over all `batches` together.
 
     Returns that loss and the number of targets. One batch is in memory at a time, and
-    the gradients are those of one big batch. No target at all raises ValueError.
+    the gradients are those of one big batch, also where several processes hold parts of
+    it. No target at all raises ValueError.
     """
     if dtype is torch.float16:
         raise ValueError("float16 needs a gradient scaler; use torch.bfloat16")
-    count = count_targets(batches)
+    count = int(sum_of_processes(model, count_targets(batches)))
     check_targets(count, "a step")
+    processes = sum_of_processes(model, 1)  # whose gradients are averaged
     total = 0.0
     for inputs, targets in batches:
         loss, _ = loss_of(model, inputs, targets, dtype)
-        (loss / count).backward()  # by the number of all, not of this batch
+        # by the number of all targets, not of this batch's
+        (loss * processes / count).backward()
         total += loss.item()
-    return total / count, count
+    return sum_of_processes(model, total) / count, count
+
+
+def sum_of_processes(model: nn.Module, number: float) -> float:
+    """Add up a number over the processes of a run; with one, it is that number."""
+    if not distributed.is_initialized():
+        return number
+    device = next(model.parameters()).device
+    total = torch.tensor(number, dtype=torch.float64, device=device)
+    distributed.all_reduce(total)
+    return total.item()
 
 
 def take_step(

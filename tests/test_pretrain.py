@@ -1,0 +1,382 @@
+"""Pretraining as a command: recipes, stopping and going on, and two processes as one.
+
+Run as a script, this file is the pair of processes whose gradients are compared.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import BatchSampler
+
+from llmbook_utils.config import MINI, GPTConfig
+from llmbook_utils.model import GPTModel
+from llmbook_utils.pretrain import (
+    OwnPart,
+    Recipe,
+    create_loaders,
+    main,
+    pretrain,
+    read_recipe,
+    start_processes,
+)
+from llmbook_utils.pretrained import load_pretrained
+from llmbook_utils.shards import prepare
+from llmbook_utils.train import IGNORED, add_gradients
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = GPTConfig(
+    vocab_size=300, context_length=16, emb_dim=16, n_heads=2, n_layers=2, drop_rate=0.0
+)
+RECIPE = Recipe(
+    TINY,
+    steps=8,
+    batch_size=4,
+    accumulate=2,
+    eval_every=4,
+    eval_windows=6,
+    checkpoint_every=3,
+)
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(ROOT),
+    "OMP_NUM_THREADS": "1",
+    "TQDM_DISABLE": "1",
+    "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
+}
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    """A prepared folder of 40 paragraphs."""
+    root = tmp_path_factory.mktemp("tokens")
+    lines = [
+        f"On day {i} the tide was {i % 7} feet high, and the lamp was lit."
+        for i in range(60)
+    ]
+    (root / "texts").mkdir()
+    (root / "texts" / "log.txt").write_text("\n\n".join(lines), encoding="utf-8")
+    prepare(
+        root / "texts", root / "out", vocab_size=300, validation_share=0.2, processes=1
+    )
+    return root / "out"
+
+
+def write_recipe(path, **changes):
+    """A recipe as a file of TOML."""
+    content = asdict(replace(RECIPE, **changes))
+    shape = content.pop("model")
+    path.write_text(
+        "\n".join(
+            [
+                *(f"{k} = {json.dumps(v)}" for k, v in content.items()),
+                "[model]",
+                *(f"{k} = {json.dumps(v)}" for k, v in shape.items()),
+            ]
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+def records(run):
+    """The lines of a run's metrics, without the seconds."""
+    lines = [
+        json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
+    for line in lines:
+        del line["seconds"]
+    return lines
+
+
+# recipes
+
+
+def test_the_recipe_of_mini_reads():
+    recipe = read_recipe(ROOT / "profiles/mini.toml")
+    assert recipe.model == MINI
+    assert recipe.steps in recipe.keep
+
+
+def test_a_recipe_survives_its_file(tmp_path):
+    recipe = replace(RECIPE, keep=(0, 4), betas=(0.8, 0.9))
+    assert (
+        read_recipe(write_recipe(tmp_path / "r.toml", keep=(0, 4), betas=(0.8, 0.9)))
+        == recipe
+    )
+    assert read_recipe(write_recipe(tmp_path / "r.toml"), steps=9).steps == 9
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("stesp = 10", "unknown 'stesp'"),
+        ("steps = ", "not valid TOML"),
+        ("warmup_steps = 2000", "warmup_steps is 2000"),
+        ("batch_size = 0", "batch_size is 0"),
+        ("[model]\nlayers = 3", "unknown 'layers'"),
+        ("[model]\nn_heads = 7", "cannot be divided"),
+        ('steps = "many"', "r.toml"),
+    ],
+)
+def test_bad_recipes_are_refused(tmp_path, line, says):
+    (tmp_path / "r.toml").write_text(line, encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(says)):
+        read_recipe(tmp_path / "r.toml")
+
+
+# runs
+
+
+def test_a_run_leaves_a_model_that_loads_and_its_log(tokens, tmp_path):
+    pretrain(tokens, tmp_path / "run", replace(RECIPE, keep=(0, 4)))
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "checkpoint.safetensors",
+        "kept",
+        "metrics.jsonl",
+        "model",
+        "recipe.json",
+    ]
+    lines = records(tmp_path / "run")
+    assert [line["step"] for line in lines] == list(range(1, 9))
+    assert [line["step"] for line in lines if "val_loss" in line] == [4, 8]
+    assert lines[-1]["tokens"] == 8 * 2 * 4 * 16
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    first = load_pretrained(tmp_path / "run/kept/000000")[0]
+    torch.manual_seed(RECIPE.seed)
+    fresh = GPTModel(TINY)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(first.parameters(), fresh.parameters(), strict=True)
+    )
+    model, encoding = load_pretrained(tmp_path / "run/model")
+    weights = load_file(tmp_path / "run/checkpoint.safetensors")
+    assert torch.equal(
+        model.token_embedding.weight, weights["model.token_embedding.weight"]
+    )
+    assert encoding.n_vocab == 300
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_losses(tokens, tmp_path):
+    recipe = write_recipe(tmp_path / "r.toml", steps=400, checkpoint_every=400)
+    command = [sys.executable, "-m", "llmbook_utils.pretrain", "train", tokens]
+    command += ["--recipe", recipe, "--out", tmp_path / "run"]
+    run = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    wait_for_lines(tmp_path / "run/metrics.jsonl", 3, run)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    step = int(re.search(r"stopped after step (\d+)", said)[1])
+    assert run.returncode == 1
+    assert "Traceback" not in said
+    assert [line["step"] for line in records(tmp_path / "run")] == list(
+        range(1, step + 1)
+    )
+    again = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "step 400: loss" in again.stdout
+    pretrain(tokens, tmp_path / "other", read_recipe(recipe))
+    assert records(tmp_path / "run") == records(tmp_path / "other")
+
+
+def wait_for_lines(path, n, run):
+    """Wait until a run has written some lines, or fail with what it said."""
+    end = time.monotonic() + 120
+    while not (path.exists() and path.read_text().count("\n") >= n):
+        assert run.poll() is None, run.stderr.read()
+        assert time.monotonic() < end, "no line within two minutes"
+        time.sleep(0.05)
+
+
+def test_a_folder_with_another_run_is_refused(tokens, tmp_path):
+    pretrain(tokens, tmp_path, replace(RECIPE, steps=1))
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match=r"a run with lr = 0\.001, not 0\.5"):
+        pretrain(tokens, tmp_path, replace(RECIPE, steps=1, lr=0.5))
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def test_tokens_of_another_vocabulary_are_refused(tokens, tmp_path):
+    other = replace(RECIPE, model=replace(TINY, vocab_size=301))
+    with pytest.raises(ValueError, match="made with 300 tokens, but the model has 301"):
+        pretrain(tokens, tmp_path / "run", other)
+    assert not (tmp_path / "run").exists()
+
+
+# several processes
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_the_parts_of_a_batch_are_the_batch(tokens, processes):
+    whole = [x for x, _ in create_loaders(tokens, RECIPE)[0]]
+    parts = [
+        [x for x, _ in create_loaders(tokens, RECIPE, rank, processes)[0]]
+        for rank in range(processes)
+    ]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        rows = sorted(row.tolist() for share in shares for row in share)
+        assert rows == sorted(batch.tolist())
+
+
+def test_a_batch_that_cannot_be_parted_is_refused():
+    with pytest.raises(ValueError, match="batch of 4 cannot be parted among 3"):
+        OwnPart(BatchSampler(range(8), 4, drop_last=True), 0, 3)
+
+
+def example():
+    """A model, and two batches whose halves have different numbers of targets."""
+    torch.manual_seed(0)
+    ids = torch.randint(300, (2, 4, 17))
+    inputs, targets = ids[..., :-1], ids[..., 1:].clone()
+    targets[0, 0, 3:] = IGNORED
+    targets[1, 1:] = IGNORED
+    return GPTModel(TINY), list(zip(inputs, targets, strict=True))
+
+
+def save_gradients(path):
+    """What a process of the pair does: its half of each batch, then the gradients."""
+    rank, processes, _ = start_processes()
+    model, batches = example()
+    own = [(x[rank::processes], y[rank::processes]) for x, y in batches]
+    loss, count = add_gradients(DistributedDataParallel(model), own)
+    if rank == 0:
+        found = {name: p.grad.contiguous() for name, p in model.named_parameters()}
+        found["loss"] = torch.tensor([loss, count], dtype=torch.float64)
+        save_file(found, path)
+    distributed.destroy_process_group()
+
+
+def torchrun(*arguments, **options):
+    """Start two processes that know of each other."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", *map(str, arguments)]
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def test_two_processes_have_the_gradients_of_one(tmp_path):
+    run = torchrun(__file__, tmp_path / "gradients.safetensors")
+    _, said = run.communicate(timeout=120)
+    assert run.returncode == 0, said
+    found = load_file(tmp_path / "gradients.safetensors")
+    model, batches = example()
+    loss, count = add_gradients(model, batches)
+    assert found.pop("loss").tolist() == pytest.approx([loss, count], rel=1e-6)
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(found[name], parameter.grad, rtol=1e-5, atol=1e-7), name
+
+
+def test_two_processes_train_as_one_would(tokens, tmp_path):
+    recipe = write_recipe(tmp_path / "r.toml")
+    command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
+    run = torchrun(*command, "--out", tmp_path / "two")
+    _, said = run.communicate(timeout=120)
+    assert run.returncode == 0, said
+    pretrain(tokens, tmp_path / "one", RECIPE)
+    pairs = zip(records(tmp_path / "two"), records(tmp_path / "one"), strict=True)
+    for two, one in pairs:
+        assert two == pytest.approx(one, rel=1e-4)
+    assert load_pretrained(tmp_path / "two/model")[0].config == TINY
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks up processes in /proc")
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_process_dies_all_end_and_the_checkpoint_stays(
+    tokens, tmp_path, victim
+):
+    recipe = write_recipe(tmp_path / "r.toml", steps=100_000, checkpoint_every=5)
+    command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
+    run = torchrun(*command, "--out", tmp_path / "run")
+    wait_for_lines(tmp_path / "run/metrics.jsonl", 12, run)
+    workers = children(run.pid)
+    assert len(workers) == 2
+    os.kill(workers[victim], signal.SIGKILL)
+    run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert not [pid for pid in workers if is_running(pid)]
+    reached = len(records(tmp_path / "run"))
+    write_recipe(recipe, steps=100_000)
+    saved = load_file(tmp_path / "run/checkpoint.safetensors")
+    assert all(
+        t.isfinite().all() for name, t in saved.items() if name.startswith("model")
+    )
+    assert reached >= 12
+
+
+def children(pid):
+    """The processes that a process has started, in order."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sorted(map(int, found))
+
+
+def is_running(pid):
+    """Whether a process still works: one that ended may be listed a while longer."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+# the command
+
+
+def test_the_command_prepares_and_trains(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text("The lamp is lit, the tide is out. " * 60, "utf-8")
+    (tmp_path / "words").write_text("never\n", "utf-8")
+    arguments = ["prepare", texts, "--out", tmp_path / "tokens", "--vocab-size", "270"]
+    arguments += ["--leave-out", tmp_path / "words", "--processes", "1"]
+    main([*map(str, arguments)])
+    assert re.search(
+        r"train-0000\.bin: 1 texts, [\d,]+ tokens", capsys.readouterr().out
+    )
+    recipe = write_recipe(
+        tmp_path / "r.toml", model=replace(TINY, vocab_size=270), steps=2, accumulate=1
+    )
+    arguments = [
+        "train",
+        tmp_path / "tokens",
+        "--recipe",
+        recipe,
+        "--out",
+        tmp_path / "run",
+    ]
+    main([*map(str, arguments), "--steps", "3", "--seed", "7"])
+    assert re.search(r"step 3: loss \d\.\d+, validation \d", capsys.readouterr().out)
+    settled = json.loads((tmp_path / "run/recipe.json").read_text("utf-8"))
+    assert (settled["steps"], settled["seed"]) == (3, 7)
+
+
+def test_a_mistake_is_a_line_and_no_traceback(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        main(["prepare", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
+    assert capsys.readouterr().err.endswith("neither a folder nor a manifest\n")
+
+
+@pytest.mark.parametrize("command", [[], ["prepare"], ["train"]])
+def test_help_reads_well(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--help"])
+    text = capsys.readouterr().out
+    assert text.startswith("usage: python -m llmbook_utils.pretrain")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+if __name__ == "__main__":
+    save_gradients(sys.argv[1])
