@@ -169,7 +169,7 @@ def stream(
         for _ in range(max_new_tokens):
             probabilities = next_token_probabilities(
                 read(ids, mask),
-                ids,
+                ids.where(mask, ids[:, -1:]),  # padding was not said, so not repeated
                 temperature=temperature,
                 top_k=top_k,
                 top_p=top_p,

@@ -101,9 +101,16 @@ def read_recipe(path: str | Path, **changes: Any) -> Recipe:
         names = [f.name for f in fields(kind)]
         if unknown := [name for name in given if name not in names]:
             raise ValueError(f"{path}: unknown {unknown[0]!r}; there are {names}")
-    lists = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+    settings: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in (content | changes).items()
+    }
+    for name, value in settings.items():
+        wanted = type(getattr(Recipe, name))
+        if not isinstance(value, (int, float) if wanted is float else wanted):
+            raise ValueError(f"{path}: {name} is {value!r}; it must be {wanted}")
     try:
-        return Recipe(GPTConfig(**shape), **lists | changes)
+        return Recipe(GPTConfig(**shape), **settings)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
 

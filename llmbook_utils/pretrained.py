@@ -8,31 +8,29 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import tiktoken
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from llmbook_utils.config import GPTConfig
-from llmbook_utils.datasets import DownloadError, is_set
+from llmbook_utils.gpt2_files import (
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
+    check_config,
+    check_names,
+    drop_extras,
+    open_weights,
+)
+from llmbook_utils.hub import find_folder
 from llmbook_utils.model import GPTModel
 from llmbook_utils.tokenizer import END_OF_TEXT, get_encoding, save_encoding
-
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-TOKENIZER = ("vocab.json", "merges.txt")
-
-# models to download: name -> repository on the hub
-HUB = {
-    name: f"openai-community/{name}"
-    for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
-}
 
 # what our layers are called in GPT-2's files
 GPT2_NAMES = {
@@ -57,19 +55,6 @@ GPT2_KEYS = {
     "emb_dim": "n_embd",
     "n_heads": "n_head",
     "n_layers": "n_layer",
-}
-PICKLE_STARTS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-PICKLE = (
-    "A pickle can run any code when it is opened, so it is not; open it with a program "
-    "that you trust it to, and save the model as safetensors"
-)
-# what config.json may say of everything that `GPTModel` has no choice in
-FIXED: dict[str, tuple[object, ...]] = {
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
-    "layer_norm_epsilon": (1e-5,),
-    "scale_attn_weights": (True,),
-    "scale_attn_by_inverse_layer_idx": (False,),
-    "add_cross_attention": (False,),
 }
 
 
@@ -179,12 +164,13 @@ def load_pretrained(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> tuple[GPTModel, tiktoken.Encoding]:
-    """Load a model, in eval mode, and its tokenizer from a folder or by GPT-2's names.
+    """Load a model, in eval mode, and its tokenizer from a folder or by name.
 
-    "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are downloaded once, from
-    HF_ENDPOINT into the cache of `huggingface_hub`. A `tokenizer` that is given is
-    returned as it is, and the folder then needs none. On the CPU, in the dtype of the
-    file, the weights are the file's own memory-mapped pages, copied only when changed.
+    "mini" comes with the book; "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are
+    downloaded once, from HF_ENDPOINT into the cache of `huggingface_hub`. A `tokenizer`
+    that is given is returned as it is, and the folder then needs none. On the CPU, in
+    the dtype of the file, the weights are the file's own memory-mapped pages, copied
+    only when changed.
 
     What cannot be found raises FileNotFoundError, a broken or unfitting file
     ValueError, and a failed or forbidden download DownloadError, an OSError.
@@ -222,46 +208,6 @@ class NoDraws(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def find_folder(name_or_path: str | Path, with_tokenizer: bool) -> Path:
-    """The folder of a model, downloaded first where it is a name of the hub's."""
-    if name_or_path in HUB:
-        files = (CONFIG, WEIGHTS, *(TOKENIZER if with_tokenizer else ()))
-        return download(str(name_or_path), files)
-    folder = Path(name_or_path)
-    if not folder.is_dir():
-        known = ", ".join(map(repr, HUB))
-        raise FileNotFoundError(
-            f"{str(name_or_path)!r} is no model ({known}) and no folder: there is no "
-            f"folder {folder.absolute()}; check the spelling, or give the full path"
-        )
-    return folder
-
-
-def download(name: str, files: tuple[str, ...]) -> Path:
-    """The hub's cache folder with `files`, all of one version, or DownloadError."""
-    # imported here: it takes a moment, and a folder needs none of it
-    from huggingface_hub import constants, hf_hub_download
-
-    offline, version = is_set("LLMBOOK_OFFLINE"), "main"
-    endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
-    get = partial(hf_hub_download, endpoint=endpoint, local_files_only=offline)
-    try:
-        for file in files:
-            path = get(HUB[name], file, revision=version)
-            version = Path(path).parent.name  # the commit that "main" means just now
-    except Exception as error:  # of the hub, of its web client and of the disk
-        why = (
-            "LLMBOOK_OFFLINE forbids to download it; unset LLMBOOK_OFFLINE"
-            if offline
-            else f"{' '.join(str(error).split())}; check the connection"
-        )
-        raise DownloadError(
-            f"{name!r} was asked for, and {file} of {HUB[name]} ({endpoint}) is not in "
-            f"{constants.HF_HUB_CACHE}: {why}, or give a folder with its files"
-        ) from error
-    return Path(path).parent
-
-
 def read_config(path: Path) -> GPTConfig:
     """Read config.json; what `GPTModel` cannot do raises ValueError.
 
@@ -273,7 +219,7 @@ def read_config(path: Path) -> GPTConfig:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}; get it again") from error
-    check_config(path, content)
+    check_config(path, content, GPT2_KEYS.values())
     try:
         return GPTConfig(
             **{ours: content[theirs] for ours, theirs in GPT2_KEYS.items()},
@@ -283,27 +229,6 @@ def read_config(path: Path) -> GPTConfig:
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def check_config(path: Path, content: Any) -> None:
-    """Raise ValueError where config.json describes no model that `GPTModel` can be."""
-    kind = content.get("model_type") if isinstance(content, dict) else None
-    if kind != "gpt2":
-        raise ValueError(
-            f"{path} is not a GPT-2's: its model_type is {kind!r}, expected 'gpt2'"
-        )
-    for key in GPT2_KEYS.values():
-        if type(content.get(key)) is not int:
-            raise ValueError(
-                f"{path}: {key} is {content.get(key)!r}; expected a whole number"
-            )
-    allowed = FIXED | {"n_inner": (None, 4 * content["n_embd"])}
-    for key, values in allowed.items():
-        if content.get(key, values[0]) not in values:
-            raise ValueError(
-                f"{path}: {key} is {content[key]!r}, but GPTModel has {values[0]!r} "
-                "only; load this model with the library that made it"
-            )
 
 
 def read_weights(
@@ -321,68 +246,6 @@ def read_weights(
         }
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def open_weights(path: Path) -> dict[str, Tensor]:
-    """The file's tensors by their names without "transformer.": views of its pages."""
-    if not path.is_file():
-        pickled = path.with_name("pytorch_model.bin")
-        has = f"; only {pickled.name}. {PICKLE}" if pickled.exists() else ""
-        raise FileNotFoundError(f"the folder {path.parent} has no {path.name}{has}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return {n.removeprefix("transformer."): file.get_tensor(n) for n in names}
-    except SafetensorError as error:
-        with path.open("rb") as start:
-            magic = start.read(9)  # a safetensors file has its header's { as 9th byte
-            if magic[:2] in PICKLE_STARTS and magic[8:] != b"{":
-                raise ValueError(f"{path} is a pickle. {PICKLE}") from error
-        raise ValueError(
-            f"{path} is broken or cut off after {path.stat().st_size:,} bytes "
-            f"({error}); delete it and get it again"
-        ) from error
-
-
-def drop_extras(tensors: dict[str, Tensor], config: GPTConfig) -> dict[str, Tensor]:
-    """Leave out what a file may hold beside the parameters, if it says nothing new.
-
-    `attn.bias` (1, 1, T, T) and `attn.masked_bias` are causal masks, not biases. q/k/v
-    biases where there should be none must be 0, and a tied output layer the table.
-    """
-    kept = {}
-    for name, tensor in tensors.items():
-        is_mask = name.endswith(".attn.bias") and tensor.dim() == 4
-        if is_mask or name.endswith(".attn.masked_bias"):
-            continue
-        if name.endswith(".c_attn.bias") and not config.qkv_bias:
-            if tensor.any():
-                raise ValueError(
-                    f"tensor {name!r} is not zero, but config.json says that q, k and "
-                    "v have no bias; set its qkv_bias to true"
-                )
-        elif name == "lm_head.weight" and config.tie_embeddings:
-            if not tensor.equal(tensors.get("wte.weight", tensor)):
-                raise ValueError(
-                    f"tensor {name!r} differs from 'wte.weight', but config.json says "
-                    "that they are one; set its tie_word_embeddings to false"
-                )
-        else:
-            kept[name] = tensor
-    return kept
-
-
-def check_names(found: Collection[str], expected: Collection[str]) -> None:
-    """Raise ValueError for tensors that are missing or too many; it names the first."""
-    for kind, names in (
-        ("missing", [name for name in expected if name not in found]),
-        ("unexpected", [name for name in found if name not in expected]),
-    ):
-        if names:
-            raise ValueError(
-                f"{len(names)} of its tensors {kind}, the first is {names[0]!r}; "
-                "this file and config.json are not of one model, so get both again"
-            )
 
 
 def convert(

@@ -174,6 +174,17 @@ def test_the_seed_decides(model):
     assert sample(1) == sample(1) != sample(2)
 
 
+def test_padding_counts_as_nothing_that_was_said(model):
+    ids = some_ids(1, 5)
+    options = {"repetition_penalty": 3.0}
+    alone = generate(model, ids, 8, **options)[:, 5:]
+    for padding in range(TINY.vocab_size):
+        padded = torch.cat([torch.full((1, 3), padding), ids], dim=1)
+        mask = torch.arange(8)[None] >= 3
+        together = generate(model, padded, 8, mask=mask, **options)[:, 8:]
+        assert torch.equal(together, alone), padding
+
+
 def test_bad_prompts_are_refused_or_cropped_as_asked(model):
     with pytest.raises(
         ValueError, match="prompt has 30 tokens, but this model reads 24"

@@ -128,7 +128,10 @@ def test_a_recipe_survives_its_file(tmp_path):
         ("batch_size = 0", "batch_size is 0"),
         ("[model]\nlayers = 3", "unknown 'layers'"),
         ("[model]\nn_heads = 7", "cannot be divided"),
-        ('steps = "many"', "r.toml"),
+        ('steps = "many"', "steps is 'many'"),
+        ('bf16 = "no"', "bf16 is 'no'; it must be <class 'bool'>"),
+        ("model = 3", "model"),
+        ('[model]\nemb_dim = "big"', "r.toml"),
     ],
 )
 def test_bad_recipes_are_refused(tmp_path, line, says):

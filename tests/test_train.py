@@ -13,13 +13,17 @@ from llmbook_utils.config import MINI, GPTConfig
 from llmbook_utils.data import SlidingWindowDataset
 from llmbook_utils.model import GPTModel
 from llmbook_utils.schedule import Schedule
+from llmbook_utils.tokenizer import BytePairTokenizer
 from llmbook_utils.train import (
     IGNORED,
     History,
     add_gradients,
+    bits_per_byte,
     create_optimizer,
+    cross_entropy,
     evaluate,
     loss_of,
+    overlapping_windows,
     train,
 )
 
@@ -79,6 +83,26 @@ def test_the_mean_is_over_tokens_and_not_over_batches():
     mean = (3 * math.log(8) + math.log(4)) / 4
     assert evaluate(Fixed(), [first, second]) == pytest.approx(mean)
     assert mean != pytest.approx((math.log(8) + math.log(4)) / 2)
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 2**22])
+def test_the_pieces_of_the_loss_are_the_whole(at_once):
+    logits = torch.randn(7, 50, requires_grad=True)
+    targets = torch.tensor([3, IGNORED, 49, 0, IGNORED, IGNORED, 8])
+    loss = cross_entropy(logits, targets, at_once)
+    expected = F.cross_entropy(logits, targets, reduction="sum")
+    torch.testing.assert_close(loss, expected)
+    ours, theirs = (torch.autograd.grad(x, logits)[0] for x in (loss, expected))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_loss_of_bfloat16_logits_is_computed_in_float32():
+    logits = torch.randn(9, 3000).bfloat16()
+    targets = torch.randint(3000, (9,))
+    expected = F.cross_entropy(logits.double(), targets, reduction="sum")
+    loss = cross_entropy(logits, targets)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_loss_equals_cross_entropy():
@@ -340,3 +364,61 @@ def test_evaluation_does_not_change_how_training_goes_on():
         )
         losses.append(history.curve("loss")[1])
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("stride", [1, 3, 5])
+@pytest.mark.parametrize("n", [2, 5, 6, 7, 23])
+def test_each_target_counts_once_with_the_tokens_before_it(n, stride):
+    ids = torch.arange(100, 100 + n)
+    inputs, targets = overlapping_windows(ids, 5, stride)
+    counted = [
+        (targets[w, i].item(), inputs[w, : i + 1].tolist())
+        for w in range(len(inputs))
+        for i in range(5)
+        if targets[w, i] != IGNORED
+    ]
+    assert [target for target, _ in counted] == list(range(101, 100 + n))
+    for target, before in counted:
+        assert before == list(range(target - len(before), target))
+        if stride == 1 and target > 105:
+            assert len(before) == 5
+
+
+class Uniform(nn.Module):
+    """The same logit for each of 256 bytes and the special token."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, ids):
+        return self.weight.expand(*ids.shape, 257)
+
+
+@pytest.mark.parametrize("stride", [None, 2])
+def test_bits_per_byte_of_a_model_that_knows_nothing(stride):
+    bytes_only = BytePairTokenizer.train("x", 257).to_tiktoken()
+    text = "Zoë 🐟" * 3
+    bits = bits_per_byte(Uniform(), bytes_only, text, context_length=8, stride=stride)
+    assert bits == pytest.approx(math.log2(257))
+
+
+def test_bits_per_byte_count_bytes_and_not_tokens():
+    merged = BytePairTokenizer(
+        {bytes([b]): b for b in range(256)} | {b"ab": 256}, {"<|endoftext|>": 257}
+    )
+
+    class Known(Uniform):
+        def forward(self, ids):
+            return self.weight.expand(*ids.shape, 258)
+
+    bits = bits_per_byte(Known(), merged.to_tiktoken(), "ab" * 6, context_length=4)
+    assert bits == pytest.approx(math.log2(258) / 2)
+
+
+def test_bits_per_byte_need_a_text_and_a_stride_that_leaves_nothing_out():
+    bytes_only = BytePairTokenizer.train("x", 257).to_tiktoken()
+    with pytest.raises(ValueError, match="text is empty"):
+        bits_per_byte(Uniform(), bytes_only, "", context_length=8)
+    with pytest.raises(ValueError, match="stride is 9; expected 1 to 8"):
+        bits_per_byte(Uniform(), bytes_only, "abc", context_length=8, stride=9)
