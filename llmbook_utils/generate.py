@@ -4,14 +4,19 @@ Built in chapters/04-implementing-a-gpt-model-from-scratch-to-generate-text.ipyn
 chapters/05-pretraining-on-unlabeled-data.ipynb.
 """
 
-from collections.abc import Iterator
+import codecs
+import math
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Any
 
+import tiktoken
 import torch
 from torch import Tensor
 
 from llmbook_utils.cache import KVCache
 from llmbook_utils.model import GPTModel, evaluating
+from llmbook_utils.tokenizer import END_OF_TEXT
 
 
 def uniform_numbers(seed: int) -> Iterator[float]:
@@ -44,8 +49,10 @@ def next_token_probabilities(
     """Turn logits (B, V) into probabilities (B, V), given the `ids` (B, T) before.
 
     In this order: repetition penalty, temperature (0: all on the largest), top-k,
-    top-p, min-p; after each, what is left adds up to 1 again.
+    top-p, min-p; after each, what is left adds up to 1 again. Options that make no
+    sense raise ValueError.
     """
+    check_options(temperature, top_k, top_p, min_p, repetition_penalty)
     if repetition_penalty != 1.0:
         logits = penalise(logits, ids, repetition_penalty)
     if temperature == 0:
@@ -65,6 +72,25 @@ def next_token_probabilities(
         largest = probabilities.max(dim=-1, keepdim=True).values
         probabilities = keep(probabilities, probabilities >= min_p * largest)
     return probabilities
+
+
+def check_options(
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    min_p: float | None,
+    repetition_penalty: float,
+) -> None:
+    """Raise a ValueError that names the first option that cannot be meant."""
+    for name, value, meant, wanted in (
+        ("temperature", temperature, 0 <= temperature < math.inf, "0 or more"),
+        ("top_k", top_k, top_k is None or top_k >= 1, "1 or more"),
+        ("top_p", top_p, top_p is None or 0 < top_p <= 1, "above 0, and 1 at most"),
+        ("min_p", min_p, min_p is None or 0 <= min_p <= 1, "from 0 to 1"),
+        ("repetition_penalty", repetition_penalty, repetition_penalty > 0, "above 0"),
+    ):
+        if not meant:
+            raise ValueError(f"{name} is {value}; it must be {wanted}")
 
 
 def keep(probabilities: Tensor, kept: Tensor) -> Tensor:
@@ -197,3 +223,38 @@ def generate(
     """
     new = stream(model, ids, max_new_tokens, **options)
     return torch.cat([ids, *(token[:, None] for token in new)], dim=1)
+
+
+def whole_characters(ids: Iterable[int], tokenizer: tiktoken.Encoding) -> Iterator[str]:
+    """Decode ids one by one; bytes of a character wait until it is complete.
+
+    >>> from llmbook_utils.tokenizer import get_encoding
+    >>> list(whole_characters([12520, 238, 253, 40], get_encoding("gpt2")))
+    [' ', '🐟', 'I']
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for id in ids:
+        if piece := decoder.decode(tokenizer.decode_single_token_bytes(id)):
+            yield piece
+    if rest := decoder.decode(b"", final=True):
+        yield rest
+
+
+def stream_text(
+    model: GPTModel,
+    tokenizer: tiktoken.Encoding,
+    prompt: str,
+    max_new_tokens: int,
+    **options: Any,
+) -> Iterator[str]:
+    """Yield the continuation of a prompt, piece by piece of whole characters.
+
+    It ends at `<|endoftext|>`, with which an empty prompt begins. The options are those
+    of `stream`.
+    """
+    end = tokenizer.encode_single_token(END_OF_TEXT)
+    ids = tokenizer.encode_ordinary(prompt) or [end]
+    prompt_ids = torch.tensor([ids], device=model.token_embedding.weight.device)
+    new = stream(model, prompt_ids, max_new_tokens, eos_id=end, **options)
+    until_end = takewhile(lambda id: id != end, (int(token) for token in new))
+    yield from whole_characters(until_end, tokenizer)

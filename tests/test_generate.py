@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,9 +15,12 @@ from llmbook_utils.generate import (
     generate,
     next_token_probabilities,
     stream,
+    stream_text,
     uniform_numbers,
+    whole_characters,
 )
 from llmbook_utils.model import GPTModel
+from llmbook_utils.tokenizer import BytePairTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +187,57 @@ def test_padding_counts_as_nothing_that_was_said(model):
         mask = torch.arange(8)[None] >= 3
         together = generate(model, padded, 8, mask=mask, **options)[:, 8:]
         assert torch.equal(together, alone), padding
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("temperature", -0.1),
+        ("temperature", math.inf),
+        ("temperature", math.nan),
+        ("top_k", 0),
+        ("top_p", 0.0),
+        ("top_p", 1.01),
+        ("min_p", -0.1),
+        ("min_p", 1.01),
+        ("repetition_penalty", 0.0),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(model, name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}; it must be"):
+        generate(model, some_ids(1, 3), 1, **{name: value})
+
+
+def test_pieces_of_a_stream_are_whole_characters():
+    encoding = BytePairTokenizer.train("x", 257).to_tiktoken()
+    text = "Zoë 🐟!"
+    ids = encoding.encode_ordinary(text)
+    assert len(ids) == len(text.encode())
+    assert list(whole_characters(ids, encoding)) == list(text)
+    assert list(whole_characters(ids[:-2], encoding)) == [*"Zoë ", "\ufffd"]
+
+
+class Scripted(GPTModel):
+    """Says the bytes of a text, whatever it reads, and then that the text has ended."""
+
+    def __init__(self, text):
+        super().__init__(replace(TINY, vocab_size=257, context_length=64))
+        self.ids = [*text.encode(), 256]
+
+    def forward(self, ids, *, mask=None, cache=None):
+        self.seen = [*getattr(self, "seen", []), ids[0].tolist()]
+        said = self.ids[min(len(self.seen), len(self.ids)) - 1]
+        return torch.nn.functional.one_hot(torch.tensor([[said]]), 257) * 9.0
+
+
+@pytest.mark.parametrize(("prompt", "first"), [("", [256]), ("ab", [97, 98])])
+def test_text_streams_up_to_its_end(prompt, first):
+    encoding = BytePairTokenizer.train("x", 257).to_tiktoken()
+    model = Scripted("né.")
+    pieces = stream_text(model, encoding, prompt, 20, use_cache=False)
+    assert list(pieces) == ["n", "é", "."]
+    assert model.seen[0] == first
+    assert list(stream_text(Scripted("né."), encoding, "a", 2)) == ["n", "\ufffd"]
 
 
 def test_bad_prompts_are_refused_or_cropped_as_asked(model):
