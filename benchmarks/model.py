@@ -1,126 +1,235 @@
 """Our GPT beside `transformers` on the same weights and data, in one run.
 
-    python benchmarks/model.py [--shapes mini gpt2] [--runs 5]
+    python benchmarks/model.py [--shapes mini gpt2] [--only train generate load]
 
-Training steps (forward, loss, backward, AdamW) in fp32 and under bf16 autocast, and
-greedy generation with a cache. Both run in turn, five times after a warm-up; the table
-has medians. `transformers` runs its fused attention.
+Training steps (forward, loss, backward, clipping, AdamW) in float32 and under bfloat16
+autocast, greedy generation with a cache, and loading. Both sides run in turn, after a
+warm-up; the table has medians. `transformers` runs its fused attention, and as its loss
+PyTorch's cross-entropy. Memory is measured in processes of their own: the most private
+memory, without files that are mapped, beyond what was there before the model.
 """
 
 import argparse
 import platform
-import resource
 import statistics
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 import transformers
-from transformers import GPT2Config, GPT2LMHeadModel
+from torch.nn import functional as F
+from transformers import GPT2LMHeadModel
 
 from llmbook_utils.config import GPT2_SMALL, MINI, GPTConfig
-from llmbook_utils.generate import generate
+from llmbook_utils.generate import generate, stream
 from llmbook_utils.model import GPTModel
+from llmbook_utils.pretrained import load_pretrained, save_pretrained
+from llmbook_utils.tokenizer import BytePairTokenizer
+from llmbook_utils.train import Progress, create_optimizer, take_step
 
-SHAPES = {"mini": (MINI, 32, 256), "gpt2": (GPT2_SMALL, 2, 256)}
-
-
-def peer(config: GPTConfig) -> GPT2LMHeadModel:
-    """The same shape in transformers, without dropout."""
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=config.vocab_size,
-            n_positions=config.context_length,
-            n_embd=config.emb_dim,
-            n_layer=config.n_layers,
-            n_head=config.n_heads,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            attn_implementation="sdpa",
-        )
-    )
+SHAPES = {  # and the size of a training batch
+    "mini": (replace(MINI, drop_rate=0.0), 32, 256),
+    "gpt2": (replace(GPT2_SMALL, drop_rate=0.0), 2, 256),
+}
+KINDS = {"float32": None, "bfloat16": torch.bfloat16}
+TOKENIZER = BytePairTokenizer.train("x", 257).to_tiktoken()  # any will do
 
 
-def step(model: torch.nn.Module, ids: torch.Tensor, bf16: bool) -> Callable[[], None]:
-    """One training step as a function without arguments."""
+def ours(folder: Path) -> GPTModel:
+    return load_pretrained(folder, tokenizer=TOKENIZER)[0]
+
+
+def theirs(folder: Path) -> GPT2LMHeadModel:
+    return GPT2LMHeadModel.from_pretrained(folder, attn_implementation="sdpa")
+
+
+def some_ids(config: GPTConfig, batch: int, length: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(config.vocab_size, (batch, length), generator=generator)
+
+
+def our_step(folder: Path, ids: torch.Tensor, kind: str) -> Callable[[], None]:
+    """A training step of the book's, as a function without arguments."""
+    model, progress = ours(folder), Progress()
+    optimizer = create_optimizer(model, 1e-4)
+    batch = (ids[:, :-1], ids[:, 1:])
+    return lambda: take_step(model, optimizer, [batch], progress, dtype=KINDS[kind])
+
+
+def their_step(folder: Path, ids: torch.Tensor, kind: str) -> Callable[[], None]:
+    """The same step with their model."""
+    model = theirs(folder).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     inputs, targets = ids[:, :-1], ids[:, 1:].flatten()
-    model.train()
 
     def run() -> None:
-        with torch.autocast("cpu", torch.bfloat16) if bf16 else nullcontext():
-            out = model(inputs)
-            logits = getattr(out, "logits", out).flatten(0, 1)
-            loss = torch.nn.functional.cross_entropy(logits, targets)
-        loss.backward()
-        optimizer.step()
+        dtype = KINDS[kind]
+        with torch.autocast("cpu", dtype) if dtype else nullcontext():
+            logits = model(inputs, use_cache=False).logits
+            loss = F.cross_entropy(logits.flatten(0, 1), targets)
         optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        loss.item()
 
     return run
 
 
-def in_turn(
-    ours: Callable[[], object], theirs: Callable[[], object], runs: int
-) -> tuple[float, float]:
-    """Median seconds of both, run alternately after one warm-up each."""
-    times: tuple[list[float], list[float]] = ([], [])
+def in_turn(runs: int, *functions: Callable[[], object]) -> list[float]:
+    """Median seconds of each function, run alternately after a warm-up."""
+    times: list[list[float]] = [[] for _ in functions]
     for run in range(runs + 1):
-        for function, found in zip((ours, theirs), times, strict=True):
+        for function, found in zip(functions, times, strict=True):
             start = time.perf_counter()
             function()
             if run:
                 found.append(time.perf_counter() - start)
-    return statistics.median(times[0]), statistics.median(times[1])
+    return [statistics.median(found) for found in times]
 
 
-def train_rows(name: str, runs: int) -> None:
+def private_memory() -> int:
+    """KiB of this process that no file backs."""
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1])
+
+
+def most_memory(function: Callable[[], object]) -> int:
+    """The most private memory while a function runs, beyond what was there, in KiB."""
+    before, most, done = private_memory(), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not done.is_set():
+            most = max(most, private_memory())
+            time.sleep(0.001)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    kept = function()
+    done.set()
+    watcher.join()
+    del kept
+    return most - before
+
+
+def measure_memory(what: str, side: str, name: str, kind: str, folder: Path) -> None:
+    """Print the memory of one side: what a process of its own runs."""
     config, batch, length = SHAPES[name]
-    config = replace(config, drop_rate=0.0)
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(config.vocab_size, (batch, length + 1), generator=generator)
-    ids = ids[:, : config.context_length + 1]
-    for bf16 in (False, True):
-        mine, theirs = in_turn(
-            step(GPTModel(config), ids, bf16), step(peer(config), ids, bf16), runs
-        )
-        kind = "bf16" if bf16 else "fp32"
-        row(f"training step, {name}, {kind}, {batch} x {length}", mine, theirs)
+    ids = some_ids(config, batch, length + 1)
+
+    def train() -> None:
+        step = (our_step if side == "ours" else their_step)(folder, ids, kind)
+        for _ in range(3):
+            step()
+
+    load = ours if side == "ours" else theirs
+    print(most_memory(train if what == "train" else lambda: load(folder)))
 
 
-def generate_rows(name: str, runs: int) -> None:
+def memory(what: str, name: str, kind: str, folder: Path) -> tuple[float, float]:
+    """MiB of both sides, each measured in a process of its own."""
+    found = []
+    for side in ("ours", "theirs"):
+        command = [sys.executable, __file__, "--memory", what, side, name, kind, folder]
+        run = subprocess.run(command, check=True, capture_output=True, text=True)
+        found.append(int(run.stdout.split()[-1]) / 1024)
+    return found[0], found[1]
+
+
+def train_rows(name: str, folder: Path, runs: int) -> None:
+    config, batch, length = SHAPES[name]
+    ids = some_ids(config, batch, length + 1)
+    for kind in KINDS:
+        steps = our_step(folder, ids, kind), their_step(folder, ids, kind)
+        what = f"training step, {name}, {kind}, {batch} × {length}"
+        row(f"{what}, s", *in_turn(runs, *steps))
+        del steps
+        row(f"{what}, MiB", *memory("train", name, kind, folder))
+
+
+def generate_rows(name: str, folder: Path, runs: int) -> None:
     config = SHAPES[name][0]
-    ours, theirs = GPTModel(config).eval(), peer(config).eval()
-    ids = torch.randint(config.vocab_size, (1, 16))
-    options = {"max_new_tokens": 128, "do_sample": False, "pad_token_id": 0}
-    mask = torch.ones_like(ids)
+    our, their = ours(folder), theirs(folder).eval()
+    ids = some_ids(config, 1, 16)
+    their.generation_config.eos_token_id = None
 
-    def reference() -> None:
-        theirs.generate(ids, attention_mask=mask, eos_token_id=None, **options)
+    def reference() -> torch.Tensor:
+        mask = torch.ones_like(ids)
+        return their.generate(
+            ids,
+            attention_mask=mask,
+            max_new_tokens=128,
+            do_sample=False,
+            pad_token_id=0,
+        )
 
-    mine, their = in_turn(lambda: generate(ours, ids, 128), reference, runs)
-    row(f"128 tokens, greedy with cache, {name}", mine, their)
+    same = torch.equal(generate(our, ids, 128), reference())
+    times = in_turn(runs, lambda: generate(our, ids, 128), reference)
+    row(f"128 tokens, greedy, cached, {name}, same tokens: {same}, s", *times)
+    row(f"a token at length 256 and at 32, {name}, ms", *cost_by_length(our, runs))
 
 
-def row(what: str, mine: float, theirs: float) -> None:
-    print(f"| {what} | {mine:.3f} | {theirs:.3f} | {theirs / mine:.2f} |", flush=True)
+def cost_by_length(model: GPTModel, runs: int) -> tuple[float, float]:
+    """Milliseconds for a token near length 256 and near 32: medians of all runs."""
+    times: dict[int, list[float]] = {}
+    for _ in range(runs):
+        start = time.perf_counter()
+        for length, _ in enumerate(stream(model, some_ids(MINI, 1, 1), 255), 2):
+            now = time.perf_counter()
+            times.setdefault(length, []).append(now - start)
+            start = now
+    late, early = ([t for n in range(a, a + 33) for t in times[n]] for a in (224, 16))
+    return 1000 * statistics.median(late), 1000 * statistics.median(early)
+
+
+def load_rows(name: str, folder: Path, runs: int) -> None:
+    size = (folder / "model.safetensors").stat().st_size / 2**20
+    times = in_turn(runs, lambda: ours(folder), lambda: theirs(folder))
+    row(f"loading, {name}, file of {size:.0f} MiB, s", *times)
+    row(f"loading, {name}, private MiB", *memory("load", name, "float32", folder))
+
+
+def row(what: str, mine: float, other: float) -> None:
+    print(
+        f"| {what} | {mine:.3f} | {other:.3f} | {other / max(mine, 1e-9):.2f} |",
+        flush=True,
+    )
+
+
+ROWS = {"train": train_rows, "generate": generate_rows, "load": load_rows}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", nargs="+", default=[*SHAPES], choices=[*SHAPES])
+    parser.add_argument("--only", nargs="+", default=[*ROWS], choices=[*ROWS])
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--memory", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if args.memory:
+        *what, folder = args.memory
+        return measure_memory(*what, Path(folder))
     print(f"Python {platform.python_version()}, {platform.machine()}", end=", ")
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}")
-    print("\n| what | ours, s | theirs, s | theirs / ours |\n|---|---|---|---|")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}", end=", ")
+    print(f"transformers {transformers.__version__}\n")
+    print("| what | ours | transformers | transformers / ours |\n|---|---|---|---|")
     for name in args.shapes:
-        train_rows(name, args.runs)
-        generate_rows(name, args.runs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"\npeak memory of the whole run: {peak:.1f} GiB")
+        with TemporaryDirectory() as folder:
+            torch.manual_seed(0)
+            save_pretrained(GPTModel(SHAPES[name][0]), TOKENIZER, folder)
+            for rows in args.only:
+                ROWS[rows](name, Path(folder), args.runs)
 
 
 if __name__ == "__main__":

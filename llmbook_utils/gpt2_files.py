@@ -1,6 +1,7 @@
 """What is in the files of a GPT-2, and what can be wrong with them.
 
-`pretrained` reads and writes them; here each fault is named before a model is built.
+Not built on a page. `pretrained` reads and writes them; here each fault is named before
+a model is built.
 """
 
 from collections.abc import Collection

@@ -1,7 +1,7 @@
 """Models by their names: those that the book ships, and those of the hub.
 
-`find_folder` gives the folder with a model's files, downloaded first where that is
-needed.
+Not built on a page. `find_folder` gives the folder with a model's files, downloaded
+first where that is needed.
 """
 
 import os

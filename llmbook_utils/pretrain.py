@@ -97,6 +97,8 @@ def read_recipe(path: str | Path, **changes: Any) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not valid TOML: {error}") from error
     shape = content.pop("model", {})
+    if not isinstance(shape, dict):
+        raise ValueError(f"{path}: model is {shape!r}; expected a table, [model]")
     for given, kind in ((content, Recipe), (shape, GPTConfig)):
         names = [f.name for f in fields(kind)]
         if unknown := [name for name in given if name not in names]:

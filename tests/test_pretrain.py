@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def test_a_recipe_survives_its_file(tmp_path):
         ("[model]\nn_heads = 7", "cannot be divided"),
         ('steps = "many"', "steps is 'many'"),
         ('bf16 = "no"', "bf16 is 'no'; it must be <class 'bool'>"),
-        ("model = 3", "model"),
+        ("model = 3", "model is 3; expected a table"),
         ('[model]\nemb_dim = "big"', "r.toml"),
     ],
 )
@@ -260,18 +261,22 @@ def save_gradients(path):
     distributed.destroy_process_group()
 
 
-def torchrun(*arguments, **options):
-    """Start two processes that know of each other."""
+@contextmanager
+def torchrun(*arguments):
+    """Two processes that know of each other; what still runs in the end is ended."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", *map(str, arguments)]
-    return subprocess.Popen(
-        command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, **options
-    )
+    run = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    try:
+        yield run
+    finally:
+        run.terminate()  # which ends the two as well
+        run.wait(60)
 
 
 def test_two_processes_have_the_gradients_of_one(tmp_path):
-    run = torchrun(__file__, tmp_path / "gradients.safetensors")
-    _, said = run.communicate(timeout=120)
+    with torchrun(__file__, tmp_path / "gradients.safetensors") as run:
+        _, said = run.communicate(timeout=120)
     assert run.returncode == 0, said
     found = load_file(tmp_path / "gradients.safetensors")
     model, batches = example()
@@ -284,8 +289,8 @@ def test_two_processes_have_the_gradients_of_one(tmp_path):
 def test_two_processes_train_as_one_would(tokens, tmp_path):
     recipe = write_recipe(tmp_path / "r.toml")
     command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
-    run = torchrun(*command, "--out", tmp_path / "two")
-    _, said = run.communicate(timeout=120)
+    with torchrun(*command, "--out", tmp_path / "two") as run:
+        _, said = run.communicate(timeout=120)
     assert run.returncode == 0, said
     pretrain(tokens, tmp_path / "one", RECIPE)
     pairs = zip(records(tmp_path / "two"), records(tmp_path / "one"), strict=True)
@@ -301,16 +306,15 @@ def test_when_one_process_dies_all_end_and_the_checkpoint_stays(
 ):
     recipe = write_recipe(tmp_path / "r.toml", steps=100_000, checkpoint_every=5)
     command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
-    run = torchrun(*command, "--out", tmp_path / "run")
-    wait_for_lines(tmp_path / "run/metrics.jsonl", 12, run)
-    workers = children(run.pid)
-    assert len(workers) == 2
-    os.kill(workers[victim], signal.SIGKILL)
-    run.communicate(timeout=60)
+    with torchrun(*command, "--out", tmp_path / "run") as run:
+        wait_for_lines(tmp_path / "run/metrics.jsonl", 12, run)
+        workers = children(run.pid)
+        assert len(workers) == 2
+        os.kill(workers[victim], signal.SIGKILL)
+        run.communicate(timeout=60)
     assert run.returncode != 0
     assert not [pid for pid in workers if is_running(pid)]
     reached = len(records(tmp_path / "run"))
-    write_recipe(recipe, steps=100_000)
     saved = load_file(tmp_path / "run/checkpoint.safetensors")
     assert all(
         t.isfinite().all() for name, t in saved.items() if name.startswith("model")
