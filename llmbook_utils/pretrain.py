@@ -12,13 +12,14 @@ import argparse
 import json
 import os
 import signal
-import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import tiktoken
 import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
@@ -80,10 +81,15 @@ class Recipe:
     keep: tuple[int, ...] = ()  # steps whose model is kept
 
     def __post_init__(self) -> None:
-        Schedule(self.lr, self.steps, self.warmup_steps, self.floor)  # checks its own
+        create_schedule(self)  # which checks what it takes
         for name in ("batch_size", "accumulate", "eval_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+
+def create_schedule(recipe: Recipe) -> Schedule:
+    """The learning rate of each step."""
+    return Schedule(recipe.lr, recipe.steps, recipe.warmup_steps, recipe.floor)
 
 
 def read_recipe(path: str | Path, **changes: Any) -> Recipe:
@@ -168,21 +174,43 @@ def settle_recipe(out: Path, recipe: Recipe) -> None:
         path.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
 
 
+def read_encoding(tokens: str | Path, config: GPTConfig) -> tiktoken.Encoding:
+    """The tokenizer of a prepared folder; ValueError where the model's size differs."""
+    encoding = get_encoding(tokens)
+    if encoding.n_vocab != config.vocab_size:
+        raise ValueError(
+            f"{tokens} was made with {encoding.n_vocab:,} tokens, but the model has "
+            f"{config.vocab_size:,}; make the two the same"
+        )
+    return encoding
+
+
+@contextmanager
+def signals_noted() -> Iterator[list[int]]:
+    """A list that Ctrl-C, or the system's wish to end the process, adds a number to."""
+    came: list[int] = []
+    signs = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(sign, lambda n, _: came.append(n)) for sign in signs]
+    try:
+        yield came
+    finally:
+        for sign, handler in zip(signs, before, strict=True):
+            signal.signal(sign, handler)
+
+
 def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     """Train a model on a prepared folder; what was begun in `out` goes on there.
 
     Into `out` go the recipe, metrics.jsonl, checkpoint.safetensors, the models of the
-    steps to keep and, at the end, the folder `model` for `load_pretrained`. With one
-    process, Ctrl-C saves a checkpoint first.
+    steps to keep and, at the end, the folder `model` for `load_pretrained`. Ctrl-C
+    saves a checkpoint and raises KeyboardInterrupt; of several processes, which it
+    reaches at different steps, it ends all, and the last checkpoint stays. Tokens or a
+    recipe that do not fit raise ValueError.
     """
     out, (rank, processes, device) = Path(out), start_processes()
-    first = rank == 0  # the only process that writes
-    encoding = get_encoding(tokens)
-    if encoding.n_vocab != recipe.model.vocab_size:
-        raise ValueError(
-            f"{tokens} was made with {encoding.n_vocab:,} tokens, but the model has "
-            f"{recipe.model.vocab_size:,}; make the two the same"
-        )
+    first, alone = rank == 0, processes == 1  # only the first process writes
+    encoding = read_encoding(tokens, recipe.model)
+    train_loader, val_loader = create_loaders(tokens, recipe, rank, processes)
     if first:
         settle_recipe(out, recipe)
     torch.manual_seed(recipe.seed)
@@ -190,54 +218,44 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     optimizer = create_optimizer(
         model, recipe.lr, weight_decay=recipe.weight_decay, betas=recipe.betas
     )
-    train_loader, val_loader = create_loaders(tokens, recipe, rank, processes)
-    path = out / "checkpoint.safetensors"
-    progress = Progress()
-    if path.is_file():
-        progress = load_checkpoint(path, model, optimizer)
-    if rank:
+    checkpoint, progress = out / "checkpoint.safetensors", Progress()
+    if checkpoint.is_file():
+        progress = load_checkpoint(checkpoint, model, optimizer)
+    elif first and 0 in recipe.keep:
+        save_pretrained(model, encoding, out / "kept/000000")
+    if not first:
         torch.manual_seed(recipe.seed + rank + 1000 * progress.step)  # own dropout
-    stopping = stop_on_signal() if processes == 1 else []
 
-    def after_step(progress: Progress, record: dict[str, float]) -> None:
-        end = progress.step == recipe.steps or bool(stopping)
-        if first and (end or progress.step % recipe.checkpoint_every == 0):
-            save_checkpoint(path, model, optimizer, progress)
-        if first and progress.step in recipe.keep:
-            save_pretrained(model, encoding, out / "kept" / f"{progress.step:06}")
-        if stopping:
-            sys.exit(f"stopped after step {progress.step}; the same command goes on")
+    def save(progress: Progress, record: dict[str, float]) -> None:
+        step, end = progress.step, progress.step == recipe.steps or bool(came)
+        if end or step % recipe.checkpoint_every == 0:
+            save_checkpoint(checkpoint, model, optimizer, progress)
+        if step in recipe.keep:
+            save_pretrained(model, encoding, out / "kept" / f"{step:06}")
+        if came:
+            raise KeyboardInterrupt(f"stopped after step {step}; run it again to go on")
 
-    if first and 0 in recipe.keep and progress.step == 0:
-        save_pretrained(model, encoding, out / "kept" / "000000")
-    history = train(
-        DistributedDataParallel(model) if processes > 1 else model,
-        train_loader,
-        optimizer=optimizer,
-        max_steps=recipe.steps,
-        schedule=Schedule(recipe.lr, recipe.steps, recipe.warmup_steps, recipe.floor),
-        accumulate=recipe.accumulate,
-        clip=recipe.clip,
-        dtype=torch.bfloat16 if recipe.bf16 else None,
-        val_loader=val_loader if first else None,
-        eval_every=recipe.eval_every,
-        metrics=out / "metrics.jsonl" if first else None,
-        on_step=after_step,
-        progress=progress,
-    )
+    with signals_noted() if alone else nullcontext() as came:
+        history = train(
+            model if alone else DistributedDataParallel(model),
+            train_loader,
+            optimizer=optimizer,
+            max_steps=recipe.steps,
+            schedule=create_schedule(recipe),
+            accumulate=recipe.accumulate,
+            clip=recipe.clip,
+            dtype=torch.bfloat16 if recipe.bf16 else None,
+            val_loader=val_loader if first else None,
+            eval_every=recipe.eval_every,
+            metrics=out / "metrics.jsonl" if first else None,
+            on_step=save if first else None,
+            progress=progress,
+        )
     if first:
         save_pretrained(model, encoding, out / "model")
-    if processes > 1:
+    if not alone:
         distributed.destroy_process_group()
     return history
-
-
-def stop_on_signal() -> list[int]:
-    """A list that Ctrl-C, or the system's wish to end the process, puts a number in."""
-    came: list[int] = []
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sign, lambda number, _: came.append(number))
-    return came
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -252,6 +270,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.run(given)
     except (ValueError, OSError) as error:
         parser.exit(1, f"{parser.prog} {given.command}: {error}\n")
+    except KeyboardInterrupt as error:
+        parser.exit(130, f"{error}\n")
 
 
 def add_prepare(commands: Any) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
@@ -145,7 +146,9 @@ def test_bad_recipes_are_refused(tmp_path, line, says):
 
 
 def test_a_run_leaves_a_model_that_loads_and_its_log(tokens, tmp_path):
+    handler = signal.getsignal(signal.SIGINT)
     pretrain(tokens, tmp_path / "run", replace(RECIPE, keep=(0, 4)))
+    assert signal.getsignal(signal.SIGINT) is handler
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
         "checkpoint.safetensors",
         "kept",
@@ -182,11 +185,14 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_losses(tokens, tmp_path):
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=60)
     step = int(re.search(r"stopped after step (\d+)", said)[1])
-    assert run.returncode == 1
+    assert run.returncode == 130
     assert "Traceback" not in said
     assert [line["step"] for line in records(tmp_path / "run")] == list(
         range(1, step + 1)
     )
+    with safe_open(tmp_path / "run/checkpoint.safetensors", "pt") as file:
+        header = json.loads(file.metadata()["checkpoint"])
+    assert header["progress"]["step"] == step
     again = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert "step 400: loss" in again.stdout
@@ -231,6 +237,14 @@ def test_the_parts_of_a_batch_are_the_batch(tokens, processes):
     for batch, *shares in zip(whole, *parts, strict=True):
         rows = sorted(row.tolist() for share in shares for row in share)
         assert rows == sorted(batch.tolist())
+
+
+def test_the_seed_decides_the_order(tokens):
+    orders = [
+        [x.tolist() for x, _ in create_loaders(tokens, replace(RECIPE, seed=seed))[0]]
+        for seed in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2]
 
 
 def test_a_batch_that_cannot_be_parted_is_refused():
