@@ -5,8 +5,9 @@
 Training steps (forward, loss, backward, clipping, AdamW) in float32 and under bfloat16
 autocast, greedy generation with a cache, and loading. Both sides run in turn, after a
 warm-up; the table has medians. `transformers` runs its fused attention, and as its loss
-PyTorch's cross-entropy. Memory is measured in processes of their own: the most private
-memory, without files that are mapped, beyond what was there before the model.
+PyTorch's cross-entropy. Memory is measured in processes of their own, on Linux: the
+most private memory, without files that are mapped, beyond what was there before the
+model. The last rows are the limits of the machine, measured in the same run.
 """
 
 import argparse
@@ -205,6 +206,18 @@ def row(what: str, mine: float, other: float) -> None:
     )
 
 
+def limits() -> None:
+    """How fast this machine multiplies matrices, and reads a large one."""
+    a, b = torch.randn(512, 768), torch.randn(768, 3072)
+    wide, x = torch.randn(50257, 768), torch.randn(1, 768)
+    square, read = in_turn(20, lambda: a @ b, lambda: F.linear(x, wide))
+    print(
+        f"\n512 × 768 by 768 × 3,072: {2 * 512 * 768 * 3072 / square / 1e9:.0f} GFLOP/s"
+    )
+    gigabytes = wide.numel() * 4 / 1e9
+    print(f"a vector by 768 × 50,257: {gigabytes / read:.0f} GB of weights a second")
+
+
 ROWS = {"train": train_rows, "generate": generate_rows, "load": load_rows}
 
 
@@ -230,6 +243,7 @@ def main() -> None:
             save_pretrained(GPTModel(SHAPES[name][0]), TOKENIZER, folder)
             for rows in args.only:
                 ROWS[rows](name, Path(folder), args.runs)
+    limits()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     option(
         "--temperature",
         type=float,
-        default=0.8,
+        default=0.7,
         metavar="T",
         help="0: always the most probable token (default %(default)s)",
     )
@@ -44,8 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     option(
         "--top-p",
         type=float,
+        default=0.95,
         metavar="P",
-        help="draw from the fewest tokens that have the probability P together",
+        help="draw from the fewest tokens that have the probability P together "
+        "(default %(default)s)",
     )
     option(
         "--min-p",

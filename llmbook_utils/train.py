@@ -164,6 +164,8 @@ def create_optimizer(
     Frozen weights are left out. Source: Loshchilov and Hutter (2019).
     """
     weights = [p for p in model.parameters() if p.requires_grad]  # a tied one once
+    for weight in weights:  # those of a file may be transposed views: slow to update
+        weight.data = weight.data.contiguous()
     decay = [p for p in weights if p.dim() >= 2]
     rest = [p for p in weights if p.dim() < 2]
     groups = [

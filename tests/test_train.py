@@ -185,6 +185,19 @@ def test_the_groups_of_mini_in_numbers():
     assert sum(p.numel() for p in rest["params"]) == 20_480
 
 
+def test_weights_that_a_file_holds_transposed_are_copied_into_rows():
+    model = build()
+    before = model.head.weight.detach().clone()
+    square = model.blocks[0].attention.out.weight
+    square.data = square.data.T  # a view, as load_pretrained gives
+    expected = square.detach().clone()
+    create_optimizer(model, 1e-3)
+    assert all(p.is_contiguous() for p in model.parameters())
+    assert torch.equal(square, expected)
+    assert torch.equal(model.head.weight, before)
+    assert model.head.weight is model.token_embedding.weight
+
+
 def test_frozen_weights_are_left_out():
     model = build()
     model.token_embedding.requires_grad_(False)

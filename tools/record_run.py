@@ -28,7 +28,8 @@ from llmbook_utils.shards import list_works, read_index, read_parts
 from llmbook_utils.train import bits_per_byte
 
 PROMPT = "Once upon a time"
-SEED, TEMPERATURE, NEW_TOKENS = 4, 0.8, 90
+OPTIONS = {"temperature": 0.7, "top_p": 0.95, "seed": 4}
+NEW_TOKENS = 90
 SENTENCE = "The old king and the old queen had one son. The old king"
 WORDS = (" king", " three", " said", " mother", " red", " sea")
 NEIGHBOURS = 6
@@ -79,11 +80,10 @@ def snapshot(
         for work in works
     ]
     total = sum(b * size for b, size in zip(bits, sizes, strict=True)) / sum(sizes)
-    options = {"temperature": TEMPERATURE, "seed": SEED}
     return {
         "step": int(folder.name),
         "bits_per_byte": round(total, 4),
-        "sample": "".join(stream_text(model, tokenizer, PROMPT, NEW_TOKENS, **options)),
+        "sample": "".join(stream_text(model, tokenizer, PROMPT, NEW_TOKENS, **OPTIONS)),
         "greedy": "".join(stream_text(model, tokenizer, PROMPT, NEW_TOKENS // 2)),
         "attention": attention(model, tokenizer, layer, head),
         "neighbours": neighbours(model, tokenizer),
@@ -165,8 +165,7 @@ def record(
             for split in ("train", "validation")
         },
         "prompt": PROMPT,
-        "temperature": TEMPERATURE,
-        "seed": SEED,
+        "options": OPTIONS,
         "sentence": pieces,
         "layer": layer,
         "head": head,
@@ -210,9 +209,9 @@ def main() -> None:
         help="the manifest with the validation works",
     )
     parser.add_argument(
-        "--layer", type=int, default=1, help="of the attention head, from 0"
+        "--layer", type=int, default=3, help="of the attention head, from 0"
     )
-    parser.add_argument("--head", type=int, default=0, help="from 0")
+    parser.add_argument("--head", type=int, default=6, help="from 0")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     found = record(given.run, given.tokens, given.works, given.layer, given.head)
