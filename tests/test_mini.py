@@ -87,7 +87,7 @@ def test_its_samples_hold_no_slur(mini):
     model, tokenizer = mini
     end = tokenizer.encode_single_token("<|endoftext|>")
     prompts = torch.full((50, 1), end)
-    ids = generate(model, prompts, 100, temperature=1.0, seed=0)
+    ids = generate(model, prompts, 100, temperature=0.7, top_p=0.95, seed=0)
     words = {
         w
         for row in ids.tolist()
