@@ -7,7 +7,7 @@ autocast, greedy generation with a cache, and loading. Both sides run in turn, a
 warm-up; the table has medians. `transformers` runs its fused attention, and as its loss
 PyTorch's cross-entropy. Memory is measured in processes of their own, on Linux: the
 most private memory, without files that are mapped, beyond what was there before the
-model. The last rows are the limits of the machine, measured in the same run.
+model. The last lines are the limits of the machine, measured in the same run.
 """
 
 import argparse

@@ -139,6 +139,11 @@ def is_set(variable: str) -> bool:
     return os.environ.get(variable, "0") not in ("", "0")
 
 
+def quiet_bars() -> bool | None:
+    """What tqdm takes as `disable`: True, or None, which draws in a terminal only."""
+    return is_set("TQDM_DISABLE") or None
+
+
 def is_right(dataset: Dataset, path: Path) -> bool:
     """Whether the data set's file is at `path`, with the right bytes."""
     return path.is_file() and pooch.file_hash(str(path)) == dataset.sha256
@@ -233,7 +238,6 @@ def receive(
     response: requests.Response, part: Path, start: int, dataset: Dataset
 ) -> None:
     """Write the answer behind the first `start` bytes of `part`, but not for ever."""
-    quiet = is_set("TQDM_DISABLE") or None  # None: unless it goes to a terminal
     with (
         open(part, "ab" if start else "wb") as file,
         tqdm(
@@ -242,7 +246,7 @@ def receive(
             total=dataset.size,
             unit="B",
             unit_scale=True,
-            disable=quiet,
+            disable=quiet_bars(),
         ) as bar,
     ):
         # small pieces: a connection that breaks loses the one it is in

@@ -24,7 +24,7 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from llmbook_utils.datasets import is_set
+from llmbook_utils.datasets import quiet_bars
 from llmbook_utils.tokenizer import (
     END_OF_TEXT,
     BytePairTokenizer,
@@ -221,7 +221,7 @@ def prepare(
             initargs=(new,),
         ) as pool:
             results = zip(works, pool.map(job, works), strict=True)
-            for work, parts in tqdm(results, "texts", len(works), disable=quiet()):
+            for work, parts in tqdm(results, "texts", len(works), disable=quiet_bars()):
                 for split, n_bytes, ids in parts:
                     writer.add(split, work.repeat, n_bytes, ids)
         index = {"vocab_size": encoding.n_vocab, "shards": writer.shards}
@@ -229,11 +229,6 @@ def prepare(
         (new / INDEX).write_text(text, encoding="utf-8")
         os.replace(new, out)  # an empty folder may be there
     return index
-
-
-def quiet() -> bool | None:
-    """Whether to draw no progress bar; None: only where it goes to a terminal."""
-    return is_set("TQDM_DISABLE") or None
 
 
 def read_index(folder: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from llmbook_utils.datasets import is_set
+from llmbook_utils.datasets import quiet_bars
 from llmbook_utils.model import evaluating
 from llmbook_utils.tokenizer import END_OF_TEXT
 
@@ -261,7 +261,8 @@ def add_gradients(
         raise ValueError("float16 needs a gradient scaler; use torch.bfloat16")
     count = int(sum_of_processes(model, count_targets(batches)))
     check_targets(count, "a step")
-    processes = sum_of_processes(model, 1)  # whose gradients are averaged
+    several = distributed.is_initialized()
+    processes = distributed.get_world_size() if several else 1  # they average gradients
     total = 0.0
     for inputs, targets in batches:
         loss, _ = loss_of(model, inputs, targets, dtype)
@@ -365,9 +366,8 @@ def train(
     history = History(metrics, progress.step)
     start = time.perf_counter() - progress.seconds
     batches = batches_of_steps(train_loader, accumulate, progress)
-    quiet = is_set("TQDM_DISABLE") or None  # None: unless it goes to a terminal
     left = range(progress.step, steps)
-    for _ in tqdm(left, "training", steps, initial=progress.step, disable=quiet):
+    for _ in tqdm(left, "training", steps, initial=progress.step, disable=quiet_bars()):
         record = take_step(
             model, optimizer, next(batches), progress, schedule, clip, dtype
         )

@@ -119,13 +119,17 @@ def draw_curve(curve: dict[str, list[list[float]]], path: Path) -> None:
     plot.savefig(path, metadata={"Date": None})
 
 
+def read_metrics(run: Path) -> list[dict[str, float]]:
+    """The run's log, a record a step."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def record(
     run: Path, tokens: Path, manifest: Path, layer: int, head: int
 ) -> dict[str, Any]:
     """All that is known of a run."""
-    records = [
-        json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()
-    ]
+    records = read_metrics(run)
     held_out = [
         text
         for work in list_works(manifest)
@@ -177,9 +181,6 @@ def record(
 def write_log(run: Path, path: Path) -> None:
     """The run's metrics with the digits that mean something."""
     digits = {"loss": 4, "val_loss": 4, "grad_norm": 3, "seconds": 1}
-    lines = [
-        json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()
-    ]
     rounded = [
         {
             k: float(f"{v:.4g}")
@@ -189,7 +190,7 @@ def write_log(run: Path, path: Path) -> None:
             else v
             for k, v in line.items()
         }
-        for line in lines
+        for line in read_metrics(run)
     ]
     path.write_text(
         "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in rounded)
