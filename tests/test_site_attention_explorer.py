@@ -454,8 +454,9 @@ def test_without_the_right_to_copy_the_code_is_selected(open_page: Open) -> None
     page.evaluate(NO_CLIPBOARD)
     page.get_by_role("button", name="Copy as Python").click()
     expect(page.get_by_text("Selected below")).to_be_visible()
-    chosen = page.evaluate("String(getSelection())")
-    assert chosen.startswith("# blocks.4.attention.weights[5]")
+    page.wait_for_function(
+        "String(getSelection()).startsWith('# blocks.4.attention.weights[5]')"
+    )
     page.get_by_role("radio", name="block 0, head 0").click()
     expect(page.locator(".bw-taken")).to_be_hidden()
 

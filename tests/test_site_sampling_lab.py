@@ -49,12 +49,12 @@ CALL = """async ([cases]) => {
         return [Array.from(probabilities), steps, drawn, next.order, top_p];
     });
 }"""
-# the quickest of four moves of each slider: what else the machine does can only slow them
+# the quickest of eight moves of each slider: what else the machine does can only slow them
 SLIDE = """async () => {
     const quickest = [];
     for (const slider of document.querySelectorAll(".bw-settings input[type=range]")) {
         const times = [];
-        for (let i = 0; i < 4; i += 1) {
+        for (let i = 0; i < 8; i += 1) {
             slider.value = slider.valueAsNumber + (i % 2 ? 1 : -1) * slider.step;
             const start = performance.now();
             slider.dispatchEvent(new Event("input"));

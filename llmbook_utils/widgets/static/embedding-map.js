@@ -3,6 +3,7 @@
 const WIDTH = 640;
 const HEIGHT = 420;
 const NEIGHBOURS = 10;
+const DRAWN = 5; // of the neighbours; the list has them all
 
 /** The words of a text that are one token each, and those that are not. @param {{id: number, bytes: number[]}[]} tokens */
 export function wholeWords(tokens) {
@@ -190,7 +191,7 @@ class EmbeddingMap {
     if (!enough) return void (this.summary.textContent = "A picture needs three words or more that are one token each.");
     const { place, share } = plane(words.map(({ vector }) => vector));
     const isWord = new Set(words.map(({ id }) => id));
-    const others = (this.neighbours ?? []).filter(({ id }) => !isWord.has(id));
+    const others = (this.neighbours ?? []).slice(0, DRAWN).filter(({ id }) => !isWord.has(id));
     const points = [
       ...words.map((word, i) => ({ ...word, index: i, kind: i === chosen ? "chosen" : "word", at: place(word.vector) })),
       ...others.map((token) => ({ ...token, kind: "near", at: place(token.vector) })),
@@ -212,8 +213,10 @@ class EmbeddingMap {
       return { ...point, dotX: x, dotY: y, x: x + 8, y: y + 4, width: 7.6 * text.length + 4, text };
     });
     spread(labels);
+    const above = Math.min(0, ...labels.map(({ y }) => y - 14)); // labels may have been moved out of the box
+    const height = Math.max(HEIGHT, ...labels.map(({ y }) => y + 6)) - above;
     const title = `${points.length} tokens in the plane in which the vectors of the words differ most`;
-    const svg = svgElement("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title, class: "bw-plane" });
+    const svg = svgElement("svg", { viewBox: `0 ${above} ${WIDTH} ${height}`, role: "img", "aria-label": title, class: "bw-plane" });
     for (const label of labels) svg.append(...this.#point(label));
     svg.addEventListener("click", (event) => event.target.dataset.index !== undefined && this.#choose(Number(event.target.dataset.index), false));
     return svg;
