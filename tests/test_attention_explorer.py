@@ -1,6 +1,5 @@
 """The attention explorer in Python: its example, its fallback, and what it refuses."""
 
-import base64
 import html
 import re
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from saved_models import SMALL, tokenizer  # noqa: F401
+from stored_numbers import numbers
 from test_trace import vivid
 
 from llmbook_utils.pretrained import load_pretrained
@@ -39,11 +39,9 @@ def test_the_stored_weights_are_the_models_to_a_millionth(
 ) -> None:
     (run,) = explorer.example["run"]
     T = weights.shape[-1]
-    assert [tensor["shape"] for tensor in run["tensors"]] == [
-        [6, 8, T * (T + 1) // 2]
-    ] * 2
-    halves = [np.frombuffer(base64.b64decode(b), "<f2") for b in run["buffers"]]
-    seen = sum(half.astype("<f4") for half in halves).reshape(6, 8, -1)
+    (tensor,), (buffer,) = run["tensors"], run["buffers"]
+    assert tensor["shape"] == [6, 8, T * (T + 1) // 2]
+    seen = numbers(buffer).reshape(6, 8, -1)
     rows, columns = np.tril_indices(T)
     assert np.abs(seen - weights[:, :, rows, columns]).max() < 1e-6
 

@@ -46,7 +46,7 @@ class AttentionExplorer(LiveWidget):
         check("head", head, self.model["config"]["n_heads"])
         (run,) = self.ask(self.requests()["run"])
         self._weights = weights_of(run)
-        self.example = {"run": [stored(compact(run, self._weights))]}
+        self.example = {"run": [stored(compact(run, self._weights), exact=["weights"])]}
 
     def __repr__(self) -> str:
         place = f"block={self.block}, head={self.head}"
@@ -93,11 +93,9 @@ def weights_of(reply: Message) -> np.ndarray:
 
 
 def compact(reply: Message, weights: np.ndarray) -> dict[str, Any]:
-    """A reply with the weights that no mask hides, and what 16 bits leave of them."""
+    """A reply with the weights that no mask hides as its one tensor."""
     seen = weights[:, :, *np.tril_indices(weights.shape[-1])]  # (L, H, T(T+1)/2)
-    rest = seen - seen.astype("<f2").astype("<f4")
-    shape = list(seen.shape)
-    tensors = [{"name": name, "shape": shape} for name in ("weights", "weights.rest")]
+    tensors = [{"name": "weights", "shape": list(seen.shape)}]
     top = [{**t, "probability": round(t["probability"], 6)} for t in reply["top"]]
-    buffers = [seen.astype("<f4").tobytes(), rest.tobytes()]
+    buffers = [seen.astype("<f4").tobytes()]
     return {**reply, "top": top, "tensors": tensors, "buffers": buffers}

@@ -9,7 +9,7 @@ Not built on a page.
 import base64
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -238,13 +238,24 @@ def with_tensors(values: dict[str, Tensor]) -> Message:
     return {"tensors": shapes, "buffers": [array.tobytes() for array in floats]}
 
 
-def stored(reply: Message) -> Message:
-    """A reply as a page stores it: its numbers as base64 of 16-bit floats."""
+def stored(reply: Message, exact: Collection[str] = ()) -> Message:
+    """A reply as a page stores it: its numbers as base64 of 16-bit floats.
+
+    Of the `exact` tensors what 16 bits leave over is stored as well, behind a comma.
+    """
     if "buffers" not in reply:
         return reply
-    floats = [np.frombuffer(data, dtype="<f4") for data in reply["buffers"]]
-    halves = [base64.b64encode(f.astype("<f2").tobytes()).decode() for f in floats]
-    return {**reply, "buffers": halves}
+    pairs = zip(reply["tensors"], reply["buffers"], strict=True)
+    texts = [as_text(data, tensor["name"] in exact) for tensor, data in pairs]
+    return {**reply, "buffers": texts}
+
+
+def as_text(data: bytes, exact: bool) -> str:
+    """32-bit floats as base64 of one 16-bit float each, or of two that add up."""
+    numbers = np.frombuffer(data, dtype="<f4")
+    half = numbers.astype("<f2")
+    parts = [half, (numbers - half.astype("<f4")).astype("<f2")] if exact else [half]
+    return ",".join(base64.b64encode(part.tobytes()).decode() for part in parts)
 
 
 class LiveWidget(BookWidget):

@@ -184,11 +184,11 @@ class ModelMap(LiveWidget):
             raise TypeError(f"block is {block!r}; expected a whole number")
         super().__init__(text, model, block=block, stages=STAGES)
         (run,) = self.ask(self.requests()["run"])
-        path = [stored(with_rests(reply)) for reply in self._path(run)]
+        path = [stored(reply, exact=arrays(reply)) for reply in self._path(run)]
         # the view makes this one of `widen`
         run = without(run, f"blocks.{block}.feed_forward.gelu")
-        run = with_rests(run, ["logits.last"])
-        self.example = {"run": [rounded(stored(run))], "path": rounded(path)}
+        run = stored(run, exact=["logits.last"])
+        self.example = {"run": [rounded(run)], "path": rounded(path)}
 
     def __repr__(self) -> str:
         return f"ModelMap({self.text!r}, block={self.block})"
@@ -282,24 +282,6 @@ def source(reply: Message) -> tuple[str, list[int]] | None:
     else:
         at = reply["at"]
     return reply["of"]["tensor"], [*reply["of"]["index"], at]
-
-
-def with_rests(reply: Message, names: list[str] | None = None) -> Message:
-    """A reply whose tensors (or those of some names) have a second one beside them.
-
-    It holds what 16 bits leave of the numbers: stored sums then add up.
-    """
-    rests = {
-        f"{name}.rest": exact - exact.astype("<f2").astype("<f4")
-        for name, exact in arrays(reply).items()
-        if names is None or name in names
-    }
-    shapes = [{"name": name, "shape": list(rest.shape)} for name, rest in rests.items()]
-    return {
-        **reply,
-        "tensors": [*reply["tensors"], *shapes],
-        "buffers": [*reply["buffers"], *(rest.tobytes() for rest in rests.values())],
-    }
 
 
 def without(reply: Message, name: str) -> Message:

@@ -57,7 +57,7 @@ class SamplingLab(LiveWidget):
         self._logits = np.frombuffer(run["buffers"][0], dtype="<f4")
         (vocabulary,) = self.example["vocabulary"]
         self.example = {
-            "run": [stored(with_rest(run))],
+            "run": [stored(run, exact=["logits.last"])],
             "vocabulary": [packed(vocabulary)],
             "continue": [rounded(reply) for reply in self.example["continue"]],
         }
@@ -130,15 +130,6 @@ def check(options: dict[str, Any]) -> None:
     for name, (least, most) in LIMITS.items():
         if not least <= options[name] <= most:
             raise ValueError(f"{name} is {options[name]}; expected {least} to {most}")
-
-
-def with_rest(reply: Message) -> Message:
-    """A reply of one tensor, and what 16 bits leave of its numbers as a second one."""
-    exact = np.frombuffer(reply["buffers"][0], dtype="<f4")
-    rest = exact - exact.astype("<f2").astype("<f4")
-    (tensor,) = reply["tensors"]
-    tensors = [tensor, {**tensor, "name": f"{tensor['name']}.rest"}]
-    return {**reply, "tensors": tensors, "buffers": [exact.tobytes(), rest.tobytes()]}
 
 
 def packed(vocabulary: Message) -> Message:

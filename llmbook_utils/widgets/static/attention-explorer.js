@@ -694,11 +694,11 @@ class AttentionExplorer {
     this.#paint();
   }
 
-  /** The stored weights: those that no mask hides, 16 bits of each and what these left out. */
+  /** The stored weights: those that no mask hides. */
   #example() {
-    const [{ tensors: { weights, "weights.rest": rest }, ...reply }] = this.live.example("run");
+    const [{ tensors: { weights }, ...reply }] = this.live.example("run");
     const [L, H] = weights.shape;
-    const seen = weights.data.map((w, i) => w + rest.data[i]);
+    const seen = weights.data;
     const n = seen.length / L;
     const tensors = Array.from({ length: L }, (_, i) => [`blocks.${i}.attention.weights`, whole(seen.subarray(i * n, (i + 1) * n), H, reply.tokens.length)]);
     const base = { ...reply, tensors: Object.fromEntries(tensors) };

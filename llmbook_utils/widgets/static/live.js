@@ -16,13 +16,19 @@ function fromHalf(bits) {
   return exponent ? sign * (1024 + fraction) * 2 ** (exponent - 25) : sign * fraction * 2 ** -24;
 }
 
-/** Numbers as they come: of the page's worker, of a kernel (a view of bytes), or stored (base64 of 16-bit floats). */
+/** Numbers as they come: of the page's worker, of a kernel (a view of bytes), or stored (base64 of 16-bit floats, of two each
+ * where they are to be exact). */
 function toFloats(buffer) {
   if (buffer instanceof Float32Array) return buffer;
   if (typeof buffer !== "string") return new Float32Array(buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength));
-  const bytes = Uint8Array.from(atob(buffer), (character) => character.charCodeAt(0));
-  return Float32Array.from(new Uint16Array(bytes.buffer), fromHalf);
+  const [numbers, rest] = buffer.split(",").map(fromBase64);
+  return rest ? numbers.map((number, i) => number + rest[i]) : numbers;
 }
+
+const fromBase64 = (text) => {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  return Float32Array.from(new Uint16Array(bytes.buffer), fromHalf);
+};
 
 /**
  * A reply with its tensors by their names.

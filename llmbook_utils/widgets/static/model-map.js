@@ -38,7 +38,7 @@ class ModelMap {
     this.live.start();
   }
 
-  /** The stored reading: its logits with what 16 bits left out, and what can be made of another tensor. */
+  /** The stored reading, with what can be made of another tensor. */
   #stored() {
     if (this.kept) return this.kept;
     this.path = this.live.example("path");
@@ -46,7 +46,7 @@ class ModelMap {
     const [{ name, config }, block] = [this.model.get("model"), this.model.get("block")];
     const { shape, data } = tensors[`blocks.${block}.feed_forward.widen`];
     tensors[`blocks.${block}.feed_forward.gelu`] = { shape, data: data.map(geluOf) };
-    this.kept = { ...reply, tensors: whole(tensors), text: this.model.get("text"), name, config, block, isStored: true };
+    this.kept = { ...reply, tensors, text: this.model.get("text"), name, config, block, isStored: true };
     for (const { tensor, index, value } of this.path) put(this.kept.tensors[tensor], index, value); // exact, as its explanation is
     return this.kept;
   }
@@ -405,7 +405,7 @@ class ModelMap {
     this.asks = true;
     const { tokens, config } = this.reading;
     const name = (i) => [`${i} `, h("span", { class: "bw-mini" }, ...drawBytes(tokens[i].bytes))];
-    this.explanation.show({ ...reply, arrays: Object.fromEntries(Object.entries(whole(reply.tensors ?? {})).map(([key, { data }]) => [key, data])) }, config, name);
+    this.explanation.show({ ...reply, arrays: Object.fromEntries(Object.entries(reply.tensors ?? {}).map(([key, { data }]) => [key, data])) }, config, name);
   }
 
   /** What needs no model: the last softmax, and the explanations of the stored example. */
@@ -488,15 +488,6 @@ class ModelMap {
 /** Put a number into a tensor. @param {Tensor} tensor */
 function put({ shape, data }, index, value) {
   data[index.reduce((at, i, axis) => at * shape[axis] + i, 0)] = value;
-}
-
-/** Tensors with what 16 bits left out of them added. @param {Record<string, Tensor>} tensors */
-function whole(tensors) {
-  const entries = Object.entries(tensors).filter(([name]) => !name.endsWith(".rest"));
-  return Object.fromEntries(entries.map(([name, { shape, data }]) => {
-    const rest = tensors[`${name}.rest`]?.data;
-    return [name, { shape, data: rest ? data.map((x, i) => x + rest[i]) : data }];
-  }));
 }
 
 export default {

@@ -719,13 +719,12 @@ class SamplingLab {
       h("div", {}, this.steps, again), choose, h("div", { class: "bw-panel" }, ...views), this.story.element);
   }
 
-  /** The stored logits: 16 bits of each, and what these left out. */
+  /** The stored logits. */
   #example() {
     const [{ tensors, ...reply }] = this.live.example("run");
-    const rest = tensors["logits.last.rest"].data;
     this.vocabulary = new Vocabulary(this.model.get("example").vocabulary[0]);
     this.owner = this.model.get("model").name;
-    this.#take(this.model.get("text"), reply, Float64Array.from(tensors["logits.last"].data, (logit, id) => logit + rest[id]));
+    this.#take(this.model.get("text"), reply, tensors["logits.last"].data);
   }
 
   /** Another text or model: only these ask the model. */
