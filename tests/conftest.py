@@ -182,3 +182,50 @@ def new_page(
 def page(new_page: "Callable[..., Page]") -> "Page":
     """A fresh page, 1280 px wide, light; `page.goto("chapters/….html")` is relative to the site."""
     return new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+
+
+LONG_TASKS = """window.longTasks = [];
+new PerformanceObserver((list) => longTasks.push(...list.getEntries().map(({ duration }) => duration)))
+    .observe({ type: "longtask", buffered: true });"""
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """The served address of the `folder` that a test module defines."""
+    handler = partial(serve.Handler, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def open_page(browser: "Browser", address: str) -> "Iterator[Callable[..., Page]]":
+    """`open_page(name, **options)` opens a page of the `folder` and waits for its widgets.
+
+    `window.longTasks` holds the milliseconds of each task over 50. At the end nothing may have failed, spoken in the
+    console or asked another host.
+    """
+    from widget_pages import mount_all
+
+    logs: list[Log] = []
+    with ExitStack() as stack:
+
+        def opened(name: str = "light", wait: bool = True, **options: object) -> "Page":
+            context = stack.enter_context(browser.new_context(**options))
+            context.add_init_script(LONG_TASKS)
+            page = context.new_page()
+            page.log = Log(address.rstrip("/"))
+            page.log.watch(page)
+            logs.append(page.log)
+            page.goto(f"{address}{name}.html")
+            if wait:
+                mount_all(page)
+            return page
+
+        yield opened
+    for log in logs:
+        assert log.outside == []
+        assert log.missing == []
+        assert log.console == []

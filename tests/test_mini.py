@@ -83,17 +83,29 @@ def test_a_familiar_opening_goes_on_as_one_knows_it(mini):
     assert tokenizer.decode(generate(model, ids, 1)[0, -1:].tolist()) == " time"
 
 
-def test_its_samples_hold_no_slur(mini):
+def words_of(mini, prompts, n_new, seed):
+    """The words of continuations with the options of the command: ids (B, T) -> a set."""
     model, tokenizer = mini
-    end = tokenizer.encode_single_token("<|endoftext|>")
-    prompts = torch.full((50, 1), end)
-    ids = generate(model, prompts, 100, temperature=0.7, top_p=0.95, seed=0)
-    words = {
-        w
-        for row in ids.tolist()
-        for w in re.findall(r"\w+", tokenizer.decode(row).lower())
-    }
+    options = {"temperature": 0.7, "top_p": 0.95, "seed": seed}
+    ids = generate(model, prompts, n_new, **options)
+    texts = [tokenizer.decode(row).lower() for row in ids.tolist()]
+    return {word for text in texts for word in re.findall(r"\w+", text)}
+
+
+def test_its_samples_hold_no_slur(mini):
+    end = mini[1].encode_single_token("<|endoftext|>")
+    words = words_of(mini, torch.full((50, 1), end), 100, seed=0)
     assert len(words) > 500
+    assert not words & LEFT_OUT
+
+
+def test_a_thousand_continuations_hold_no_slur(mini, one_thread):
+    ids = mini[1].encode_ordinary(load_text("story"))[:4000]
+    prompts = torch.tensor(ids).view(1000, 4)
+    words = set()
+    for part, rows in enumerate(prompts.split(250)):
+        words |= words_of(mini, rows, 40, seed=part)
+    assert len(words) > 2000
     assert not words & LEFT_OUT
 
 

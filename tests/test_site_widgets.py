@@ -3,22 +3,25 @@
 import gzip
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import partial
-from http.server import ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import axe_playwright_python
 import pytest
-import serve
-from conftest import Log
 from golden_tokenize import FILE
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
+from widget_pages import (
+    WAYS,
+    Reader,
+    assert_clean,
+    both_themes,
+    html,
+    mount_all,
+    site_folder,
+    text_field,
+)
 
 from llmbook_utils.data import SlidingWindowDataset
 from llmbook_utils.tokenizer import BytePairTokenizer, get_encoding
@@ -26,9 +29,7 @@ from llmbook_utils.widgets import (
     QuickQuestion,
     SlidingWindow,
     TokenizerExplorer,
-    site_files,
 )
-from llmbook_utils.widgets.base import BookWidget
 
 pytestmark = pytest.mark.site
 
@@ -45,115 +46,17 @@ WIDGETS = {
     "window": SlidingWindow("In the evening they lit the lamp and went home", 4, 2),
     "question": QuickQuestion("How many bytes has `é`?", OPTIONS),
 }
-AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
-WAYS = ("mouse", "touch", "keyboard")
-
-
-def html(*widgets: BookWidget, theme: str = "light") -> str:
-    """A page with widgets, as the book's pages have them."""
-    paper, ink = ("#14181e", "#eee") if theme == "dark" else ("#fff", "#222")
-    mounts = "\n".join(widget.to_html() for widget in widgets)
-    return f"""<!doctype html><html lang="en" data-theme="{theme}"><head>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Widgets</title><link rel="icon" href="data:,">
-<link rel="stylesheet" href="style.css">
-<script type="module" src="static-host.mjs"></script></head>
-<body style="background: {paper}; color: {ink}">
-<main><h1>Widgets</h1>{mounts}</main></body></html>"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("widgets")
-    for name, content in site_files().items():
-        (folder / name).write_bytes(content)
-    for name, widget in WIDGETS.items():
-        (folder / f"{name}.html").write_text(html(widget), encoding="utf-8")
-    for theme in ("light", "dark"):
-        page = html(*WIDGETS.values(), theme=theme)
-        (folder / f"{theme}.html").write_text(page, encoding="utf-8")
-    twice = html(*WIDGETS.values(), *WIDGETS.values())
-    (folder / "twice.html").write_text(twice, encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    handler = partial(serve.Handler, directory=str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    pages = {name: html(widget) for name, widget in WIDGETS.items()}
+    pages["twice"] = html(*WIDGETS.values(), *WIDGETS.values())
+    pages |= both_themes(*WIDGETS.values())
+    return site_folder(tmp_path_factory.mktemp("widgets"), pages)
 
 
 Open = Callable[..., Page]
-
-
-@pytest.fixture
-def open_page(browser: Browser, address: str) -> Iterator[Open]:
-    """`open_page(name, **options)` waits for the widgets; at the end nothing may have
-    failed, spoken in the console or asked another host."""
-    logs: list[Log] = []
-    with ExitStack() as stack:
-
-        def make(name: str, wait: bool = True, **options: Any) -> Page:
-            context = stack.enter_context(browser.new_context(**options))
-            page = context.new_page()
-            page.log = Log(address.rstrip("/"))
-            page.log.watch(page)
-            logs.append(page.log)
-            page.goto(f"{address}{name}.html")
-            if wait:
-                mount_all(page)
-            return page
-
-        yield make
-    for log in logs:
-        assert log.outside == []
-        assert log.missing == []
-        assert log.console == []
-
-
-def mount_all(page: Page) -> None:
-    for mount in page.locator(".bw-mount").all():
-        mount.scroll_into_view_if_needed()
-        expect(mount).to_have_attribute("data-bw-ready", "1")
-
-
-class Reader:
-    """A reader who uses a mouse, a finger or the keyboard."""
-
-    def __init__(self, page: Page, way: str):
-        self.page, self.way = page, way
-
-    def press(self, target: Locator) -> None:
-        """Press a button or choose an option."""
-        if self.way == "mouse":
-            target.click()
-        elif self.way == "touch":
-            target.tap()
-        else:
-            target.focus()
-            self.page.keyboard.press("Space")
-
-    def slide(self, slider: Locator, share: float, key: str) -> None:
-        """Move a slider: by pointer to a share of its width, else with a key."""
-        if self.way == "keyboard":
-            slider.focus()
-            return self.page.keyboard.press(key)
-        box = slider.bounding_box()
-        assert box is not None
-        place = {"x": share * (box["width"] - 1), "y": box["height"] / 2}
-        (slider.tap if self.way == "touch" else slider.click)(position=place)
-
-    def write(self, field: Locator, text: str) -> None:
-        """Replace the text of a field."""
-        if self.way != "keyboard":
-            self.press(field)
-        field.focus()
-        self.page.keyboard.press("Control+a")
-        self.page.keyboard.insert_text(text)
 
 
 @pytest.fixture(params=WAYS)
@@ -163,10 +66,6 @@ def reader(request: pytest.FixtureRequest, open_page: Open) -> Callable[[str], R
         return Reader(page, request.param)
 
     return make
-
-
-def text_field(page: Page) -> Locator:
-    return page.get_by_role("textbox", name="Text")
 
 
 def tokens(page: Page) -> Locator:
@@ -462,18 +361,6 @@ def test_axe_finds_nothing_where_a_widget_stands_twice(open_page: Open) -> None:
     assert_clean(open_page("twice"))
 
 
-def assert_clean(page: Page) -> None:
-    """No sideways scrolling, and nothing for axe to report."""
-    over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert over <= 0, f"the page is {over} px wider than the window"
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(
-        """async () => (await axe.run({resultTypes: ["violations"]})).violations
-        .map(v => [v.id, ...v.nodes.map(n => n.html.slice(0, 120))])"""
-    )
-    assert found == []
-
-
 def test_the_focus_is_visible(open_page: Open) -> None:
     page = open_page("light")
     seen = set()
@@ -541,7 +428,7 @@ def test_little_is_loaded_before_the_reader_does_anything(
     page.wait_for_load_state("networkidle")
     paths = [urlsplit(url).path for url in page.log.requests if url.startswith("http")]
     names = [path.lstrip("/") for path in paths if not path.endswith(".html")]
-    assert "gpt2.bin" not in names
+    assert not {"gpt2.bin", "mini.bin", "mini.safetensors"} & set(names)
     assert {"static-host.mjs", "tokenizer-explorer.js", "style.css"} <= set(names)
     loaded = [(folder / name).read_bytes() for name in names]
     loaded += [widget.to_html().encode() for widget in WIDGETS.values()]
@@ -550,11 +437,14 @@ def test_little_is_loaded_before_the_reader_does_anything(
 
 
 RUN = """async ([texts, answerer]) => {
-    const { answer } = await import(answerer);
+    const { connect } = await import(answerer);
     const state = { encodings: [{ ranks: "gpt2.bin" }] };
-    const ask = (text, seq) => answer({ kind: "tokenize", seq, text, encoding: 0 },
-                                      (name) => state[name]);
-    return Promise.all(texts.map(ask));
+    return new Promise((resolve) => {
+        const replies = [];
+        const take = (reply) => replies.push(reply) === texts.length && resolve(replies);
+        const line = connect((name) => state[name], take);
+        texts.forEach((text, seq) => line.send({ kind: "tokenize", seq, text, encoding: 0 }));
+    });
 }"""
 
 

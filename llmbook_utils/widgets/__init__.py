@@ -5,20 +5,57 @@ on a page.
 """
 
 from llmbook_utils.tokenizer import get_encoding
+from llmbook_utils.widgets.attention_explorer import AttentionExplorer
 from llmbook_utils.widgets.base import BookWidget, read
+from llmbook_utils.widgets.continuation import Continuation
+from llmbook_utils.widgets.embedding_map import EmbeddingMap
 from llmbook_utils.widgets.explorer import TokenizerExplorer
+from llmbook_utils.widgets.live import shipped_files
+from llmbook_utils.widgets.model_map import ModelMap
 from llmbook_utils.widgets.question import QuickQuestion
+from llmbook_utils.widgets.sampling_lab import SamplingLab
 from llmbook_utils.widgets.tokens import pack_ranks
 from llmbook_utils.widgets.window import SlidingWindow
 
-__all__ = ["QuickQuestion", "SlidingWindow", "TokenizerExplorer", "site_files"]
+__all__ = [
+    "AttentionExplorer",
+    "Continuation",
+    "EmbeddingMap",
+    "ModelMap",
+    "QuickQuestion",
+    "SamplingLab",
+    "SlidingWindow",
+    "TokenizerExplorer",
+    "site_files",
+]
 
 WIDGETS: tuple[type[BookWidget], ...] = (
     TokenizerExplorer,
     SlidingWindow,
     QuickQuestion,
+    Continuation,
+    EmbeddingMap,
+    SamplingLab,
+    AttentionExplorer,
+    ModelMap,
 )
-PAGE_FILES = ("static-host.mjs", "page-answerer.mjs", "bpe.js", "style.css")
+# what the pages load beside the widgets themselves
+PAGE_FILES = (
+    "static-host.mjs",
+    "page-answerer.mjs",
+    "address.js",
+    "bpe.js",
+    "live-worker.mjs",
+    "live-model.js",
+    "gpt.js",
+    "trace.js",
+    "explain.js",
+    "sampling.js",
+    "checkpoint.js",
+    "kernel-plain.js",
+    "kernel-wasm.js",
+    "style.css",
+)
 
 
 def site_files() -> dict[str, bytes]:
@@ -26,4 +63,6 @@ def site_files() -> dict[str, bytes]:
     modules = {f"{widget.module}.js": widget.source() for widget in WIDGETS}
     texts = modules | {name: read(name) for name in PAGE_FILES}
     files = {name: text.encode() for name, text in texts.items()}
-    return files | {"gpt2.bin": pack_ranks(get_encoding("gpt2"))}
+    return (
+        files | {"gpt2.bin": pack_ranks(get_encoding("gpt2"))} | shipped_files("mini")
+    )

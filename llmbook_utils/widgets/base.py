@@ -8,7 +8,7 @@ JavaScript sees. Not built on a page.
 
 import html
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +28,8 @@ class BookWidget(anywidget.AnyWidget):
 
     module: ClassVar[str]  # the name of its own file, without ".js"
     shared: ClassVar[tuple[str, ...]] = ("common.js",)  # what is joined in front of it
-    answers: Mapping[str, Callable[[Message], Message]]  # by the kind of the request
+    # the replies to a request, by its kind; "buffers" are sent beside the rest
+    answers: Mapping[str, Callable[[Message], Iterator[Message]]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "module" in cls.__dict__:
@@ -43,15 +44,22 @@ class BookWidget(anywidget.AnyWidget):
     def __init__(self, **state: Any) -> None:
         self.answers = {}
         super().__init__(**state)
-        self.on_msg(lambda _, message, buffers: self.send(self._answer(message)))
+        self.on_msg(lambda _, message, buffers: self._receive(message))
 
-    def _answer(self, message: Message) -> Message:
-        """The reply to a request of the view; a failure is a reply of kind "error"."""
+    def _receive(self, message: Message) -> None:
+        for reply in self._answer(message):
+            buffers = reply.pop("buffers", [])
+            self.send(reply, buffers)
+
+    def _answer(self, message: Message) -> Iterator[Message]:
+        """The replies to a request of the view; a failure is one of kind "error"."""
         try:
-            return self.answers[message["kind"]](message)
+            if message["kind"] not in self.answers:
+                raise ValueError(f"no answer is known to {message['kind']!r}")
+            yield from self.answers[message["kind"]](message)
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            return {"kind": "error", "seq": message.get("seq"), "message": text}
+            text = str(error) or type(error).__name__
+            yield {"kind": "error", "seq": message.get("seq"), "message": text}
 
     def state(self) -> dict[str, Any]:
         """What a page needs to mount this widget."""

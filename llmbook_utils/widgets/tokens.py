@@ -9,7 +9,7 @@ import functools
 import re
 import struct
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import regex
@@ -161,9 +161,9 @@ class TokenWidget(BookWidget):
         )
         self.answers = {"tokenize": self._tokenize}
 
-    def _tokenize(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _tokenize(self, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         reply = tokenize(message["text"], self._ranks[message["encoding"]])
-        return {"kind": "tokenize", "seq": message["seq"], **reply}
+        yield {"kind": "tokenize", "seq": message["seq"], **reply}
 
 
 def visible(character: str) -> str:

@@ -39,6 +39,39 @@ export function readRanks(data) {
   return new Map(names.map((name, id) => [name, id]));
 }
 
+/** How GPT-2's files write each byte: as its Latin-1 character where that can be seen, else from U+0100 on. */
+function visibleBytes() {
+  const isSeen = (byte) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+  let hidden = 0;
+  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(isSeen(byte) ? byte : 256 + hidden++));
+}
+
+/**
+ * Read GPT-2's two files.
+ * @param {string} vocab  a JSON object: token -> id
+ * @param {string} merges  a line for each merge: the two parts
+ * @returns {{ranks: Ranks, special: Map<string, number>}}  `special`: tokens that no merge makes
+ */
+export function readTokenizerFiles(vocab, merges) {
+  let ids;
+  try {
+    ids = new Map(Object.entries(JSON.parse(vocab)));
+  } catch {
+    throw new Error("vocab.json is not valid JSON; get it again");
+  }
+  const byteOf = new Map(visibleBytes().map((character, byte) => [character, byte]));
+  const lines = merges.split(/\r?\n/).filter((line) => line && !line.startsWith("#version"));
+  const made = lines.map((line) => line.split(" ").join(""));
+  const tokens = [...byteOf.keys(), ...made];
+  const unknown = tokens.find((token) => !ids.has(token) || [...token].some((character) => !byteOf.has(character)));
+  if (unknown !== undefined) throw new Error(`the tokenizer's files do not fit together: ${JSON.stringify(unknown)} is not in vocab.json`);
+  if (made.some((token, i) => i > 0 && ids.get(token) < ids.get(made[i - 1]))) throw new Error("vocab.json: the ids are not in the order of the merges");
+  const name = (token) => toName([...token].map((character) => byteOf.get(character)));
+  const ranks = new Map(tokens.map((token) => [name(token), ids.get(token)]));
+  for (const token of tokens) ids.delete(token);
+  return { ranks, special: ids };
+}
+
 /** @param {number[]} numbers  @returns {number} the index of the smallest, the first among equals */
 function indexOfSmallest(numbers) {
   let best = 0;
@@ -79,3 +112,6 @@ export function tokenize(text, ranks) {
   const chunks = (read.match(pattern) ?? []).map((chunk) => encodeChunk(chunk, ranks));
   return { text: read, truncated: characters.length > LIMIT, chunks };
 }
+
+/** The ids of a text. @param {string} text  @param {Ranks} ranks  @returns {number[]} */
+export const encode = (text, ranks) => (text.match(pattern) ?? []).flatMap((chunk) => encodeChunk(chunk, ranks).tokens.map(({ id }) => id));

@@ -8,6 +8,7 @@
 export class StaticModel {
   #state;
   #listeners = new Map();
+  #answerer = null;
 
   /** @param {Record<string, any>} state */
   constructor(state) {
@@ -35,16 +36,16 @@ export class StaticModel {
     this.#listeners.set(event, (this.#listeners.get(event) ?? []).filter((other) => other !== listener));
   }
 
-  /** The answer arrives as `msg:custom`, as it does from a kernel. */
+  /** Answers arrive as `msg:custom`, as they do from a kernel: the content, and the buffers of its tensors. */
   async send(message) {
-    let reply;
     try {
-      const { answer } = await import("./page-answerer.mjs");
-      reply = await answer(message, (name) => this.get(name));
+      this.#answerer ??= import("./page-answerer.mjs").then(({ connect }) =>
+        connect((name) => this.get(name), (content, buffers) => this.#emit("msg:custom", content, buffers)));
+      (await this.#answerer).send(message);
     } catch {
-      reply = { kind: "error", seq: message.seq, message: "the page's own tokenizer could not be loaded" };
+      this.#answerer = null; // so that the next request tries again
+      this.#emit("msg:custom", { kind: "error", seq: message.seq, message: "a part of the page could not be loaded; is the page online?" }, []);
     }
-    this.#emit("msg:custom", reply);
   }
 
   #emit(event, ...values) {

@@ -1,0 +1,322 @@
+"""The model map: a text on its way through a GPT, down to single numbers.
+
+Not built on a page.
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import traitlets
+
+from llmbook_utils.widgets.base import Message, table
+from llmbook_utils.widgets.live import LiveWidget, Pair, stored
+from llmbook_utils.widgets.tokens import show
+
+MOST = 24  # tokens that are read
+TOP = 10  # next tokens
+
+
+class Stage(NamedTuple):
+    """One stage of the map; its tensors are those of `llmbook_utils.trace`.
+
+    In `shape` and `parameters` a letter is a size: T tokens, C embedding, H heads, D
+    head size, V vocabulary, P positions; B is 1 where q, k and v have a bias, U is 1
+    where the output layer has a table of its own.
+    """
+
+    name: str
+    shape: str
+    parameters: str
+    does: str
+
+
+BEFORE = (
+    Stage("tokens", "T", "", "The text, cut into tokens; each has an id."),
+    Stage(
+        "token_embedding",
+        "T,C",
+        "VC",
+        "Looks up one row of a learned table for each id: what the token is.",
+    ),
+    Stage(
+        "position_embedding",
+        "T,C",
+        "PC",
+        "Looks up one row for each position: where the token stands.",
+    ),
+    Stage(
+        "embedding",
+        "T,C",
+        "",
+        "Adds the two: one vector a token. Here the residual stream begins.",
+    ),
+)
+# in the model the names have "blocks.0." and the like in front
+BLOCK = (
+    Stage(
+        "norm_1",
+        "T,C",
+        "2C",
+        "Brings each vector to mean 0 and variance 1, then scales and shifts it.",
+    ),
+    Stage("attention.q", "H,T,D", "CC+BC", "Queries: what each token looks for."),
+    Stage("attention.k", "H,T,D", "CC+BC", "Keys: what each token is found by."),
+    Stage("attention.v", "H,T,D", "CC+BC", "Values: what each token hands on."),
+    Stage(
+        "attention.scores",
+        "H,T,T",
+        "",
+        "Each query times each key, divided by √D: how well they match.",
+    ),
+    Stage(
+        "attention.weights",
+        "H,T,T",
+        "",
+        "Softmax of the scores up to the token itself: shares that add up to 1.",
+    ),
+    Stage("attention.context", "H,T,D", "", "The values, mixed in these shares."),
+    Stage(
+        "attention.out",
+        "T,C",
+        "CC+C",
+        "Joins the heads and mixes them: what attention adds to the stream.",
+    ),
+    Stage(
+        "residual",
+        "T,C",
+        "",
+        "What entered the block, plus attention.out: the first addition.",
+    ),
+    Stage("norm_2", "T,C", "2C", "As norm_1, with scales and shifts of its own."),
+    Stage(
+        "feed_forward.widen",
+        "T,4C",
+        "4CC+4C",
+        "Makes each token's vector four times as long, each token for itself.",
+    ),
+    Stage(
+        "feed_forward.gelu",
+        "T,4C",
+        "",
+        "Lets large numbers pass and turns negative ones to almost 0.",
+    ),
+    Stage(
+        "feed_forward.narrow",
+        "T,C",
+        "4CC+C",
+        "Makes the vectors short again: what the network adds to the stream.",
+    ),
+    Stage(
+        "output",
+        "T,C",
+        "",
+        "residual plus feed_forward.narrow: the second addition, and the way out.",
+    ),
+)
+AFTER = (
+    Stage("final_norm", "T,C", "2C", "The stream once more at mean 0 and variance 1."),
+    Stage(
+        "logits",
+        "T,V",
+        "UVC",
+        "One number for each token of the vocabulary; drawn after the last token.",
+    ),
+    Stage(
+        "probabilities",
+        "V",
+        "",
+        "Softmax of these logits: how probable each next token is.",
+    ),
+)
+STAGES = {
+    part: [stage._asdict() for stage in stages]
+    for part, stages in {"before": BEFORE, "block": BLOCK, "after": AFTER}.items()
+}
+# what a reply to `run` does not hold
+MADE_ON_THE_PAGE = ("tokens", "probabilities")
+
+
+def letters(config: Message, T: int) -> dict[str, int]:
+    """The size that each letter stands for."""
+    C, H = config["emb_dim"], config["n_heads"]
+    return {
+        **{"T": T, "C": C, "H": H, "D": C // H, "V": config["vocab_size"]},
+        **{"P": config["context_length"], "B": int(config["qkv_bias"])},
+        "U": int(not config["tie_embeddings"]),
+    }
+
+
+def evaluate(formula: str, sizes: dict[str, int]) -> int:
+    """A sum of products of letters.
+
+    >>> evaluate("4CC+C", {"C": 10})
+    410
+    """
+    terms = (re.fullmatch(r"(\d*)(\w*)", term) for term in formula.split("+"))
+    return sum(
+        int(term[1] or 1) * math.prod(sizes[letter] for letter in term[2])
+        for term in terms
+        if term and term[0]
+    )
+
+
+class ModelMap(LiveWidget):
+    """Show each stage of a model that reads a text, its numbers, and how each is made.
+
+    `block` is open at first, and its tensors are stored: about 20 kB of the page a
+    token, so the text is best short. The last 24 tokens of a longer one are read. A
+    block that the model has not raises ValueError, one that is no whole number
+    TypeError; what LiveWidget refuses is refused.
+    """
+
+    module = "model-map"
+    shared = (*LiveWidget.shared, "model-map-maths.js", "model-map-parts.js")
+    block = traitlets.Int().tag(sync=True, page=True)
+    stages: traitlets.Dict = traitlets.Dict().tag(sync=True, page=True)
+
+    def __init__(
+        self, text: str, block: int = 0, model: str | Path | Pair = "mini"
+    ) -> None:
+        if isinstance(block, bool) or not isinstance(block, int):
+            raise TypeError(f"block is {block!r}; expected a whole number")
+        super().__init__(text, model, block=block, stages=STAGES)
+        (run,) = self.ask(self.requests()["run"])
+        path = [stored(with_rests(reply)) for reply in self._path(run)]
+        # the view makes this one of `widen`
+        run = without(run, f"blocks.{block}.feed_forward.gelu")
+        run = with_rests(run, ["logits.last"])
+        self.example = {"run": [rounded(stored(run))], "path": rounded(path)}
+
+    def __repr__(self) -> str:
+        return f"ModelMap({self.text!r}, block={self.block})"
+
+    def requests(self) -> dict[str, Message]:
+        """The tensors of the whole and of one block, and the next tokens."""
+        blocks = self.model["config"]["n_layers"]
+        if not 0 <= self.block < blocks:
+            raise ValueError(f"block is {self.block}; expected 0 to {blocks - 1}")
+        inside = [f"blocks.{self.block}.{stage.name}" for stage in BLOCK]
+        around = [s.name for s in BEFORE + AFTER if s.name not in MADE_ON_THE_PAGE]
+        around[around.index("logits")] = "logits.last"
+        want = [*around, *inside, "blocks.*.output"]
+        return {"run": {"kind": "run", "want": want, "options": {"top": TOP}}}
+
+    def ask(self, request: Message) -> list[Message]:
+        options = {"most": MOST, **request.get("options", {})}
+        return super().ask({**request, "options": options})
+
+    def _path(self, run: Message) -> list[Message]:
+        """Explanations from one attention weight back to the embedding table."""
+        tensors = arrays(run)
+        name = f"blocks.{self.block}.attention"
+        weights = tensors[f"{name}.weights"][:, -1].copy()  # (H, T)
+        if weights.shape[1] > 2:
+            # a look at the first token, or at itself, often means nothing
+            weights[:, [0, -1]] = 0
+        head, s = (int(i) for i in np.unravel_index(weights.argmax(), weights.shape))
+        step: tuple[str, list[int]] | None
+        step = (f"{name}.weights", [head, weights.shape[1] - 1, s])
+        path = []
+        while step and step[0] in tensors:
+            request = {"kind": "explain", "tensor": step[0], "index": step[1]}
+            path += self.ask(request)
+            step = source(path[-1])
+        return path
+
+    def fallback(self) -> str:
+        (run,) = self.example["run"]
+        tokens = " ".join(f"{show(t['bytes'])} ({t['id']})" for t in run["tokens"])
+        caption = (
+            f"The stages of {self.model['name']} as it reads “{self.text}”: "
+            f"{len(run['tokens'])} tokens, {tokens} (␣ is a space)."
+        )
+        head = ["stage", "what it does", "shape", "parameters"]
+        rows = [[token["bytes"], token["probability"]] for token in run["top"]]
+        chances = [[show(b), f"{100 * p:.3g} %"] for b, p in rows]
+        return table(caption, head, self._rows(len(run["tokens"]))) + table(
+            f"The {len(rows)} most probable next tokens.",
+            ["token", "probability"],
+            chances,
+        )
+
+    def _rows(self, T: int) -> list[list[str]]:
+        """Name, sentence, shape and parameters of each stage, one block for all."""
+        config = self.model["config"]
+        sizes, n = letters(config, T), config["n_layers"]
+
+        def row(stage: Stage, name: str, times: int = 1) -> list[str]:
+            axes = [f"{a} = {evaluate(a, sizes):,}" for a in stage.shape.split(",")]
+            parameters = evaluate(stage.parameters, sizes) if stage.parameters else 0
+            each = f"{times} × " if times > 1 and parameters else ""
+            return [name, stage.does, ", ".join(axes), f"{each}{parameters:,}"]
+
+        blocks = "blocks.0" if n == 1 else f"blocks.0 to {n - 1}"
+        return [
+            *(row(stage, stage.name) for stage in BEFORE),
+            *(row(stage, f"{blocks}: {stage.name}", n) for stage in BLOCK),
+            *(row(stage, stage.name) for stage in AFTER),
+        ]
+
+
+def arrays(reply: Message) -> dict[str, np.ndarray]:
+    """The tensors of a reply by their names."""
+    pairs = zip(reply["tensors"], reply["buffers"], strict=True)
+    return {
+        t["name"]: np.frombuffer(data, "<f4").reshape(t["shape"]) for t, data in pairs
+    }
+
+
+def source(reply: Message) -> tuple[str, list[int]] | None:
+    """The number that an explained one has most from; None for a parameter."""
+    operation = reply["operation"]
+    if operation in ("sum", "gelu"):
+        return reply["terms"][0]["tensor"], reply["terms"][0]["index"]
+    if operation not in ("product", "norm", "softmax"):
+        return None
+    found = arrays(reply)
+    if operation == "product":
+        at = int(np.abs(found["left"] * found["right"]).argmax())
+    else:
+        at = reply["at"]
+    return reply["of"]["tensor"], [*reply["of"]["index"], at]
+
+
+def with_rests(reply: Message, names: list[str] | None = None) -> Message:
+    """A reply whose tensors (or those of some names) have a second one beside them.
+
+    It holds what 16 bits leave of the numbers: stored sums then add up.
+    """
+    rests = {
+        f"{name}.rest": exact - exact.astype("<f2").astype("<f4")
+        for name, exact in arrays(reply).items()
+        if names is None or name in names
+    }
+    shapes = [{"name": name, "shape": list(rest.shape)} for name, rest in rests.items()]
+    return {
+        **reply,
+        "tensors": [*reply["tensors"], *shapes],
+        "buffers": [*reply["buffers"], *(rest.tobytes() for rest in rests.values())],
+    }
+
+
+def without(reply: Message, name: str) -> Message:
+    """A reply with one tensor less."""
+    at = [tensor["name"] for tensor in reply["tensors"]].index(name)
+    lists = ("tensors", "buffers")
+    return {**reply, **{key: reply[key][:at] + reply[key][at + 1 :] for key in lists}}
+
+
+def rounded(value: Any) -> Any:
+    """Floats with the 8 digits that tell 32-bit numbers apart well enough.
+
+    >>> rounded([{"mean": 0.12345678901}])
+    [{'mean': 0.12345679}]
+    """
+    if isinstance(value, dict):
+        return {name: rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.8g}") if isinstance(value, float) else value
