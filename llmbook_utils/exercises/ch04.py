@@ -209,6 +209,7 @@ def _listening(block: TransformerBlock) -> Iterator[dict[str, int]]:
 def parallel_block(answer: Callable[[TransformerBlock, Tensor], Tensor]) -> str:
     """Compare with the formula; zeroed output layers must leave the stream alone."""
     block = _model().blocks[0]
+    assert isinstance(block, TransformerBlock)
     x = torch.randn(2, 5, TINY.emb_dim, generator=torch.Generator().manual_seed(1))
     original = x.clone()
     with torch.no_grad(), _listening(block) as calls:
