@@ -5,6 +5,8 @@ runs after the page's imports, its `parameters` and its `lib:` cells, and needs 
 `planted/` lists, for each exercise, (mistake, words of its message, wrong answer).
 """
 
+import __future__
+
 import ast
 import code
 import contextlib
@@ -242,13 +244,15 @@ def solution_verdicts() -> dict[str, list[object]]:
 def ground(path: str) -> dict:
     """Run what a chapter's stubs may build on: imports, parameters, library text."""
     namespace = {"__name__": "__main__"}
+    # a page may say that its annotations name what stands further down
+    flags = __future__.annotations.compiler_flag
     for cell in page(path).code:
         whole = any(tag == "parameters" or tag.startswith("lib:") for tag in tags(cell))
         kinds = ast.AST if whole else ast.Import | ast.ImportFrom
         nodes = [
             node for node in ast.parse(cell.source).body if isinstance(node, kinds)
         ]
-        exec(compile(ast.Module(nodes, []), f"<{path}>", "exec"), namespace)
+        exec(compile(ast.Module(nodes, []), f"<{path}>", "exec", flags), namespace)
     return namespace
 
 
