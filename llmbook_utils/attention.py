@@ -88,7 +88,5 @@ class MultiHeadAttention(nn.Module):
             k, v = cache.append(k, v)
         attend = explicit_attention if return_weights else fused_attention
         gathered, weights = attend(q, k, v, allowed, self.drop_rate * self.training)
-        gathered = gathered.transpose(1, 2).reshape(
-            B, T, C
-        )  # (B, H, T, D) -> (B, T, C)
-        return self.out(gathered), weights
+        gathered = gathered.transpose(1, 2)  # (B, H, T, D) -> (B, T, H, D)
+        return self.out(gathered.reshape(B, T, C)), weights

@@ -410,11 +410,10 @@ def fewer_keys_than_queries(answer: Callable[..., Tensor]) -> str:
         tiled, _ = explicit_attention(
             q, k.repeat(1, share, 1, 1), v.repeat(1, share, 1, 1), None, 0.0
         )
-        repeated = [x.repeat_interleave(share, dim=1) for x in (k, v)]
-        wanted, _ = explicit_attention(q, *repeated, None, 0.0)
-        open_, _ = explicit_attention(
-            q, *repeated, torch.ones(5, 5, dtype=torch.bool), 0.0
-        )
+        keys, values = (x.repeat_interleave(share, dim=1) for x in (k, v))
+        wanted, _ = explicit_attention(q, keys, values, None, 0.0)
+        everything = torch.ones(5, 5, dtype=torch.bool)
+        open_, _ = explicit_attention(q, keys, values, everything, 0.0)
         require(
             G in (1, H) or not _close(given, tiled),
             "query heads 0, 1, 2 should share key head 0; yours take turns (repeat "
@@ -441,7 +440,7 @@ def _loss_without(silent: Sequence[tuple[int, int]]) -> float:
     model, ids = _mini()
     D, kept = model.config.head_dim, []
     for block, head in silent:
-        weight: Tensor = model.blocks[block].attention.out.weight
+        weight = model.get_parameter(f"blocks.{block}.attention.out.weight")
         columns = weight[:, head * D : (head + 1) * D]
         kept.append((columns, columns.clone()))
         columns.zero_()
