@@ -80,7 +80,7 @@ class Explanation:
         return self.trace.model
 
     def parameter(self, name: str, *index: int) -> Tensor:
-        return self.model.state_dict()[name][tuple(index)]
+        return self.model.get_parameter(name).detach()[tuple(index)]
 
     def value(self, tensor: str, index: Index) -> Tensor:
         return self.trace.values[tensor][tuple(index)]
@@ -125,13 +125,13 @@ class Explanation:
         else:
             t, row = self.index
         left = source[:, t].flatten() if source.dim() == 3 else source[t]
-        has_bias = f"{layer}.bias" in self.model.state_dict()
+        bias = getattr(self.model.get_submodule(layer), "bias", None)
         return {
             "operation": "product",
             "of": part(of, [t]),
             "parameter": {"name": f"{layer}.weight", "index": [row]},
             "factor": 1.0,
-            "bias": self.parameter(f"{layer}.bias", row).item() if has_bias else 0.0,
+            "bias": 0.0 if bias is None else bias[row].item(),
             "arrays": {"left": left, "right": self.parameter(f"{layer}.weight", row)},
         }
 

@@ -3,18 +3,13 @@
 from collections.abc import Callable
 
 import pytest
+from conftest import LONG_TASKS
 from playwright.sync_api import Locator, Page, Route, expect
 
 pytestmark = pytest.mark.site
 
 PROMPT = "The bear said to the little girl"
 WEIGHTS = "mini.safetensors"
-LONG_TASKS = """
-window.longTasks = [];
-new PerformanceObserver((list) => {
-    for (const { duration } of list.getEntries()) window.longTasks.push(duration);
-}).observe({ type: "longtask" });
-"""
 
 
 def story(page: Page) -> Locator:

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page
 from safetensors.torch import load_file, save, save_file
 from saved_models import SMALL, change, tokenizer  # noqa: F401
-from test_live import CASES, PLAIN, assert_close, check
+from test_live import CASES, OPTIONS, PLAIN, assert_close, check
 from test_trace import BLOCK, EVERYTHING, vivid
 from torch.nn import functional as F
 
@@ -406,19 +406,6 @@ def test_the_page_gives_the_golden_replies(pairs: dict[str, Pair]) -> None:
             for tensor in reply.get("tensors", []):
                 tensor["data"] = np.reshape(tensor["data"], tensor["shape"]).tolist()
         assert_close(found, expected, str(request))
-
-
-OPTIONS = [
-    {"temperature": 0.0},
-    {"temperature": 0.8, "top_p": 0.95, "seed": 4},
-    {
-        "temperature": 1.2,
-        "top_k": 9,
-        "min_p": 0.05,
-        "repetition_penalty": 1.2,
-        "seed": 9,
-    },
-]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=["greedy", "drawn", "all options"])

@@ -52,6 +52,7 @@ PAGE_FILES = (
     "explain.js",
     "sampling.js",
     "checkpoint.js",
+    "half.js",
     "kernel-plain.js",
     "kernel-wasm.js",
     "style.css",

@@ -42,17 +42,19 @@ class AttentionExplorer(LiveWidget):
             if isinstance(number, bool) or not isinstance(number, int):
                 raise TypeError(f"{name} is {number!r}; expected a whole number")
         super().__init__(text, model, block=block, head=head)
-        check("block", block, self.model["config"]["n_layers"])
-        check("head", head, self.model["config"]["n_heads"])
-        (run,) = self.ask(self.requests()["run"])
-        self._weights = weights_of(run)
-        self.example = {"run": [stored(compact(run, self._weights), exact=["weights"])]}
 
     def __repr__(self) -> str:
         place = f"block={self.block}, head={self.head}"
         return f"AttentionExplorer({self.text!r}, {place})"
 
+    def keep(self, replies: dict[str, list[Message]]) -> dict[str, list[Message]]:
+        (run,) = replies["run"]
+        self._weights = weights_of(run)
+        return {"run": [stored(compact(run, self._weights), exact=["weights"])]}
+
     def requests(self) -> dict[str, Message]:
+        check("block", self.block, self.model["config"]["n_layers"])
+        check("head", self.head, self.model["config"]["n_heads"])
         options = {"most": MOST, "top": TOP}
         return {"run": {"kind": "run", "want": WANT, "options": options}}
 

@@ -48,10 +48,11 @@ class Continuation(LiveWidget):
     def requests(self) -> dict[str, Message]:
         return {"continue": {"kind": "continue", "options": self.options}}
 
-    def ask(self, request: Message) -> list[Message]:
-        """As LiveWidget's, without probabilities: their last digits vary."""
+    def keep(self, replies: dict[str, list[Message]]) -> dict[str, list[Message]]:
+        """No probabilities: their last digits vary by processor."""
         names = ("kind", "seq", "step", "id", "bytes", "why")
-        return [{n: r[n] for n in names if n in r} for r in super().ask(request)]
+        found = replies["continue"]
+        return {"continue": [{n: r[n] for n in names if n in r} for r in found]}
 
     def fallback(self) -> str:
         tokens = [r for r in self.example["continue"] if r["kind"] == "token"]

@@ -31,12 +31,12 @@ class EmbeddingMap(LiveWidget):
     def requests(self) -> dict[str, Message]:
         words = "".join(f" {word}" for word in self.text.replace(",", " ").split())
         want = ["token_embedding"]
-        first = next(iter(self.ask({"kind": "run", "text": words, "want": want})))
+        (reading,) = self.ask({"kind": "run", "text": words})
         return {
             "words": {"kind": "run", "text": words, "want": want},
             "neighbours": {
                 "kind": "neighbours",
-                "ids": [first["tokens"][0]["id"]],
+                "ids": [reading["tokens"][0]["id"]],
                 "options": {"n": NEIGHBOURS},
             },
         }

@@ -258,6 +258,19 @@ def as_text(data: bytes, exact: bool) -> str:
     return ",".join(base64.b64encode(part.tobytes()).decode() for part in parts)
 
 
+def rounded(value: Any, digits: int) -> Any:
+    """The floats of a reply with so many digits; the 24 bits of one are 7 or 8.
+
+    >>> rounded({"step": 1, "alternatives": [{"plain": 0.12345678901}]}, 7)
+    {'step': 1, 'alternatives': [{'plain': 0.1234568}]}
+    """
+    if isinstance(value, dict):
+        return {name: rounded(inner, digits) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner, digits) for inner in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
+
+
 class LiveWidget(BookWidget):
     """What the widgets that ask a model share: the model, its answers, an example.
 
@@ -266,7 +279,12 @@ class LiveWidget(BookWidget):
     other the page shows the stored example, until the reader drops the model's files.
     """
 
-    shared: ClassVar[tuple[str, ...]] = ("common.js", "tokens.js", "live.js")
+    shared: ClassVar[tuple[str, ...]] = (
+        "common.js",
+        "tokens.js",
+        "half.js",
+        "live.js",
+    )
     text = traitlets.Unicode().tag(sync=True, page=True)
     # what a page loads; a notebook needs only the name
     model: traitlets.Dict = traitlets.Dict().tag(sync=True, page=True)
@@ -291,14 +309,17 @@ class LiveWidget(BookWidget):
             # Python has sent all replies before it reads this
             "stop": lambda message: iter(()),
         }
-        self.example = {
-            name: [stored(reply) for reply in self.ask(request)]
-            for name, request in self.requests().items()
-        }
+        requests = self.requests()
+        replies = {name: self.ask(request) for name, request in requests.items()}
+        self.example = self.keep(replies)
 
     def requests(self) -> dict[str, Message]:
         """What the view asks first, by the name under which it finds the replies."""
         raise NotImplementedError
+
+    def keep(self, replies: dict[str, list[Message]]) -> dict[str, list[Message]]:
+        """The replies to the requests as a page stores them."""
+        return {name: [stored(r) for r in found] for name, found in replies.items()}
 
     def ask(self, request: Message) -> list[Message]:
         """The replies to a request about the widget's text."""

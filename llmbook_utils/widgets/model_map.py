@@ -6,13 +6,13 @@ Not built on a page.
 import math
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import traitlets
 
 from llmbook_utils.widgets.base import Message, table
-from llmbook_utils.widgets.live import LiveWidget, Pair, stored
+from llmbook_utils.widgets.live import LiveWidget, Pair, rounded, stored
 from llmbook_utils.widgets.tokens import show
 
 MOST = 24  # tokens that are read
@@ -183,12 +183,14 @@ class ModelMap(LiveWidget):
         if isinstance(block, bool) or not isinstance(block, int):
             raise TypeError(f"block is {block!r}; expected a whole number")
         super().__init__(text, model, block=block, stages=STAGES)
-        (run,) = self.ask(self.requests()["run"])
+
+    def keep(self, replies: dict[str, list[Message]]) -> dict[str, list[Message]]:
+        (run,) = replies["run"]
         path = [stored(reply, exact=arrays(reply)) for reply in self._path(run)]
         # the view makes this one of `widen`
-        run = without(run, f"blocks.{block}.feed_forward.gelu")
+        run = without(run, f"blocks.{self.block}.feed_forward.gelu")
         run = stored(run, exact=["logits.last"])
-        self.example = {"run": [rounded(run)], "path": rounded(path)}
+        return {"run": [rounded(run, 8)], "path": rounded(path, 8)}
 
     def __repr__(self) -> str:
         return f"ModelMap({self.text!r}, block={self.block})"
@@ -289,16 +291,3 @@ def without(reply: Message, name: str) -> Message:
     at = [tensor["name"] for tensor in reply["tensors"]].index(name)
     lists = ("tensors", "buffers")
     return {**reply, **{key: reply[key][:at] + reply[key][at + 1 :] for key in lists}}
-
-
-def rounded(value: Any) -> Any:
-    """Floats with the 8 digits that tell 32-bit numbers apart well enough.
-
-    >>> rounded([{"mean": 0.12345678901}])
-    [{'mean': 0.12345679}]
-    """
-    if isinstance(value, dict):
-        return {name: rounded(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [rounded(inner) for inner in value]
-    return float(f"{value:.8g}") if isinstance(value, float) else value

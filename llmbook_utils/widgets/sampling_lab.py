@@ -14,7 +14,7 @@ import traitlets
 
 from llmbook_utils.generate import check_options, next_token_probabilities
 from llmbook_utils.widgets.base import Message, table
-from llmbook_utils.widgets.live import LiveWidget, Pair, stored
+from llmbook_utils.widgets.live import LiveWidget, Pair, rounded, stored
 from llmbook_utils.widgets.tokens import show
 
 ROWS = 15  # tokens in the fallback's table
@@ -53,13 +53,14 @@ class SamplingLab(LiveWidget):
         }
         check(options)
         super().__init__(text, model, options=options)
-        (run,) = self.ask(self.requests()["run"])
+
+    def keep(self, replies: dict[str, list[Message]]) -> dict[str, list[Message]]:
+        (run,), (vocabulary,) = replies["run"], replies["vocabulary"]
         self._logits = np.frombuffer(run["buffers"][0], dtype="<f4")
-        (vocabulary,) = self.example["vocabulary"]
-        self.example = {
+        return {
             "run": [stored(run, exact=["logits.last"])],
             "vocabulary": [packed(vocabulary)],
-            "continue": [rounded(reply) for reply in self.example["continue"]],
+            "continue": [rounded(reply, 7) for reply in replies["continue"]],
         }
 
     def __repr__(self) -> str:
@@ -136,16 +137,3 @@ def packed(vocabulary: Message) -> Message:
     """A vocabulary with its bytes as base64: a third of the characters."""
     data = bytes(vocabulary["bytes"])
     return {**vocabulary, "bytes": base64.b64encode(data).decode()}
-
-
-def rounded(value: Any) -> Any:
-    """The floats of a reply with the 7 digits that 32 bits hold.
-
-    >>> rounded({"step": 1, "alternatives": [{"plain": 0.12345678901}]})
-    {'step': 1, 'alternatives': [{'plain': 0.1234568}]}
-    """
-    if isinstance(value, dict):
-        return {name: rounded(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [rounded(inner) for inner in value]
-    return float(f"{value:.7g}") if isinstance(value, float) else value

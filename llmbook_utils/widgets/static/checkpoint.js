@@ -7,6 +7,7 @@
  * @typedef {{dtype: string, shape: number[], data_offsets: [number, number]}} Entry
  */
 import { parameterShapes } from "./gpt.js";
+import { halfToNumber } from "./half.js";
 
 /** What GPT-2's config.json calls our sizes. */
 const GPT2_KEYS = { vocab_size: "vocab_size", context_length: "n_positions", emb_dim: "n_embd", n_heads: "n_head", n_layers: "n_layer" };
@@ -100,16 +101,6 @@ export async function readHeader(file) {
   delete entries.__metadata__;
   for (const { data_offsets } of Object.values(entries)) if (start + data_offsets[1] > file.size) throw new Error(cut);
   return { entries, start };
-}
-
-/** The number that 16 bits stand for: sign, 5 bits of exponent, 10 of fraction (IEEE 754). @param {number} bits */
-export function halfToNumber(bits) {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
 const bytesOf = { F32: 4, F16: 2, BF16: 2, I8: 1 };

@@ -7,6 +7,7 @@
  */
 import { LIMIT, encode } from "./bpe.js";
 import { explain } from "./explain.js";
+import { dot } from "./kernel-plain.js";
 import { byProbability, draw, nextTokenProbabilities, softmaxOf, uniformNumbers } from "./sampling.js";
 import { Trace } from "./trace.js";
 
@@ -29,17 +30,6 @@ const turn = () =>
     };
     port2.postMessage(0);
   });
-
-/** The cosine of the angle between two vectors. */
-function cosine(a, b) {
-  let [product, squaresA, squaresB] = [0, 0, 0];
-  for (let i = 0; i < a.length; i += 1) {
-    product += a[i] * b[i];
-    squaresA += a[i] ** 2;
-    squaresB += b[i] ** 2;
-  }
-  return product / Math.sqrt(squaresA * squaresB || 1);
-}
 
 const done = (seq, why) => ({ content: { kind: "done", seq, why }, buffers: [] });
 
@@ -111,12 +101,15 @@ export class LiveModel {
   neighbours(message) {
     const { ids, about } = this.read(message);
     const { emb_dim: C, vocab_size: V } = this.model.config;
-    const row = (id) => this.model.tokens.subarray(id * C, id * C + C);
+    const { tokens: table } = this.model;
+    const product = (a, b) => dot(table, a * C, table, b * C, C);
     const itself = ids.at(-1);
-    const alike = Float64Array.from({ length: V }, (_, id) => (id === itself ? -Infinity : cosine(row(id), row(itself))));
+    const squares = product(itself, itself);
+    const cosine = (id) => product(id, itself) / Math.sqrt(product(id, id) * squares || 1);
+    const alike = Float64Array.from({ length: V }, (_, id) => (id === itself ? -Infinity : cosine(id)));
     const best = byProbability(alike).slice(0, Math.min(message.options?.n ?? 10, V - 1));
     const vectors = new Float32Array(best.length * C);
-    best.forEach((id, i) => vectors.set(row(id), i * C));
+    best.forEach((id, i) => vectors.set(table.subarray(id * C, id * C + C), i * C));
     const neighbours = best.map((id) => ({ ...this.token(id), similarity: alike[id] }));
     const tensors = [{ name: "vectors", shape: [best.length, C] }];
     return { content: { kind: "neighbours", seq: message.seq, ...about, neighbours, tensors }, buffers: [vectors] };

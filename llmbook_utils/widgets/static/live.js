@@ -7,15 +7,6 @@
  * @typedef {Record<string, any> & {tensors: Record<string, Tensor>}} LiveReply
  */
 
-/** The number that 16 bits stand for: sign, 5 bits of exponent, 10 of fraction (IEEE 754). @param {number} bits */
-function fromHalf(bits) {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return exponent ? sign * (1024 + fraction) * 2 ** (exponent - 25) : sign * fraction * 2 ** -24;
-}
-
 /** Numbers as they come: of the page's worker, of a kernel (a view of bytes), or stored (base64 of 16-bit floats, of two each
  * where they are to be exact). */
 function toFloats(buffer) {
@@ -27,7 +18,7 @@ function toFloats(buffer) {
 
 const fromBase64 = (text) => {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  return Float32Array.from(new Uint16Array(bytes.buffer), fromHalf);
+  return Float32Array.from(new Uint16Array(bytes.buffer), halfToNumber);
 };
 
 /**
