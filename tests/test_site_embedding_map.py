@@ -14,6 +14,7 @@ from widget_pages import (
     assert_clean,
     both_themes,
     load,
+    ready,
     site_folder,
 )
 
@@ -87,6 +88,23 @@ def test_a_reader_sees_the_example_and_then_any_words(user: Reader) -> None:
     expect(words(page)).to_have_text(["␣sea", "␣shore", "␣river"])
     expect(page.locator(".bw")).to_contain_text("“thrumbograph” (4 tokens)")
     expect(page.locator("svg.bw-plane")).to_be_visible()
+
+
+def test_the_focus_stays_on_a_word_when_the_words_are_read_anew(
+    open_page: Open,
+) -> None:
+    page = open_page()
+    words(page).nth(0).focus()
+    page.evaluate(
+        """[...document.querySelectorAll(".bw-model button")]
+        .find((button) => button.textContent.startsWith("Load")).click()"""
+    )
+    ready(page)
+    expect(summary(page)).to_contain_text("Nearest to “king”")
+    page.wait_for_timeout(500)  # long enough for the words to be drawn again
+    expect(words(page).nth(0)).to_be_focused()
+    page.keyboard.press("End")
+    expect(summary(page)).to_contain_text("Nearest to “four”")
 
 
 def test_two_words_make_no_picture_and_none_is_said(open_page: Open) -> None:

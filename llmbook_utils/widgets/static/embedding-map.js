@@ -170,10 +170,12 @@ class EmbeddingMap {
 
   #drawStrip() {
     const chip = (token, i) => h("span", { role: "option", class: "bw-chip", "data-index": i, "aria-label": `${spoken(token.bytes)}, id ${token.id}` }, ...drawBytes(token.bytes));
+    const focused = this.strip.contains(document.activeElement);
     this.strip.replaceChildren(...this.words.map(chip));
     this.strip.hidden = !this.words.length;
     this.chips = [...this.strip.children];
     this.#mark();
+    if (focused) this.chips[this.chosen]?.focus();
   }
 
   #mark() {
