@@ -25,13 +25,13 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from llmbook_utils.datasets import quiet_bars
+from llmbook_utils.loss import Batch
 from llmbook_utils.tokenizer import (
     END_OF_TEXT,
     BytePairTokenizer,
     get_encoding,
     save_encoding,
 )
-from llmbook_utils.train import Batch
 
 INDEX = "index.json"  # what the shards of a folder hold
 SPLITS = ("train", "validation")

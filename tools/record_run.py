@@ -21,11 +21,11 @@ import tiktoken
 import torch
 
 from llmbook_utils.generate import stream_text
+from llmbook_utils.loss import bits_per_byte
 from llmbook_utils.model import GPTModel
 from llmbook_utils.plots import line_plot
 from llmbook_utils.pretrained import load_pretrained
 from llmbook_utils.shards import list_works, read_index, read_parts
-from llmbook_utils.train import bits_per_byte
 
 PROMPT = "Once upon a time"
 OPTIONS = {"temperature": 0.7, "top_p": 0.95, "seed": 4}

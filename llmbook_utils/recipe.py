@@ -1,0 +1,98 @@
+"""All the choices of a pretraining run, read from a file and checked.
+
+Not built on a page of the book: it reads and checks settings. What each of them does is
+the subject of appendices/d-training-loop.ipynb.
+"""
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from llmbook_utils.config import GPTConfig
+from llmbook_utils.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All the choices of a pretraining run; a file of TOML may hold any of them."""
+
+    model: GPTConfig
+    init: str = "gpt2"
+    steps: int = 1000  # optimizer steps
+    batch_size: int = 32  # windows a batch, of all processes together
+    accumulate: int = 1  # batches a step
+    lr: float = 1e-3  # at its peak
+    warmup_steps: int = 0
+    floor: float = 0.1  # share of the peak at the end
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+    bf16: bool = False
+    seed: int = 1
+    eval_every: int = 250
+    eval_windows: int = 256  # of the validation split, evenly spread
+    checkpoint_every: int = 250
+    keep: tuple[int, ...] = ()  # steps whose model is kept
+
+    def __post_init__(self) -> None:
+        create_schedule(self)  # which checks what it takes
+        for name in ("batch_size", "accumulate", "eval_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+
+def create_schedule(recipe: Recipe) -> Schedule:
+    """The learning rate of each step."""
+    return Schedule(recipe.lr, recipe.steps, recipe.warmup_steps, recipe.floor)
+
+
+def read_recipe(path: str | Path, **changes: Any) -> Recipe:
+    """The recipe of a TOML file, with some values changed.
+
+    Unknown keys, wrong types and values out of range raise ValueError.
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from error
+    shape = content.pop("model", {})
+    if not isinstance(shape, dict):
+        raise ValueError(f"{path}: model is {shape!r}; expected a table, [model]")
+    for given, kind in ((content, Recipe), (shape, GPTConfig)):
+        names = [f.name for f in fields(kind)]
+        if unknown := [name for name in given if name not in names]:
+            raise ValueError(f"{path}: unknown {unknown[0]!r}; there are {names}")
+    settings: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in (content | changes).items()
+    }
+    for name, value in settings.items():
+        wanted = type(getattr(Recipe, name))
+        if not isinstance(value, (int, float) if wanted is float else wanted):
+            raise ValueError(f"{path}: {name} is {value!r}; it must be {wanted}")
+    try:
+        return Recipe(GPTConfig(**shape), **settings)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def settle_recipe(out: Path, recipe: Recipe) -> None:
+    """Write the recipe into the run's folder, or check that the run there has it too.
+
+    Raises ValueError where a run of another recipe has begun in the folder.
+    """
+    path, ours = out / "recipe.json", json.loads(json.dumps(asdict(recipe)))
+    if path.is_file():
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        if other := [name for name in ours if ours[name] != theirs.get(name)]:
+            name = other[0]
+            raise ValueError(
+                f"{out} holds a run with {name} = {theirs.get(name)}, not "
+                f"{ours[name]}; go on with its recipe, or give another --out"
+            )
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")

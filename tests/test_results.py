@@ -1,0 +1,58 @@
+"""Recorded runs can be read, in a clone and from an installed package."""
+
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from book import ROOT
+
+from llmbook_utils import results
+from llmbook_utils.results import load_result
+
+
+def test_each_file_reads():
+    names = [path.stem for path in (ROOT / "results").glob("*.json")]
+    assert names
+    assert all(isinstance(load_result(name), dict) for name in names)
+
+
+def test_an_unknown_name_says_which_there_are():
+    with pytest.raises(FileNotFoundError, match=r"no result 'maxi'.*'mini'"):
+        load_result("maxi")
+
+
+def test_an_installed_package_has_them_in_a_folder_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "some.json").write_text('{"steps": 3}')
+    monkeypatch.setattr(results, "FOLDERS", (tmp_path / "none", tmp_path))
+    assert load_result("some") == {"steps": 3}
+
+
+def test_a_wheel_holds_what_the_pages_need(tmp_path):
+    command = "pip wheel -q --no-deps --no-build-isolation -w".split()
+    source = tmp_path / "source"
+    listed = subprocess.run(
+        ["git", "ls-files", "llmbook_utils", "results", "pyproject.toml", "README.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for name in listed:
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run(
+        [sys.executable, "-m", *command, tmp_path / "out", source], check=True
+    )
+    (wheel,) = (tmp_path / "out").glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    package = {name for name in listed if name.startswith("llmbook_utils/")}
+    assert package <= inside
+    records = [name for name in listed if name.startswith("results/")]
+    wanted = {
+        name.replace("results/", "llmbook_utils/recorded/")
+        for name in records
+        if name.endswith(".json")
+    }
+    assert wanted and wanted <= inside
