@@ -14,60 +14,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import TINY, build, go_on, loader_of, saved  # noqa: F401
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch.utils.data import DataLoader
 
 from llmbook_utils import checkpoint
 from llmbook_utils.checkpoint import load_checkpoint, save_checkpoint
-from llmbook_utils.config import GPTConfig
-from llmbook_utils.data import SlidingWindowDataset
-from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained, save_pretrained
-from llmbook_utils.schedule import Schedule
 from llmbook_utils.tokenizer import BytePairTokenizer
 from llmbook_utils.train import Progress, create_optimizer, train
 
-TINY = GPTConfig(
-    vocab_size=61, context_length=24, emb_dim=24, n_heads=3, n_layers=2, drop_rate=0.1
-)
-STEPS = 16  # passes of 6 steps each: the last pass is cut short
-
-
 # the killed run has one thread too
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def build(config=TINY, seed=0):
-    torch.manual_seed(seed)
-    model = GPTModel(config)
-    return model, create_optimizer(model, 1e-3)
-
-
-def loader_of(seed):
-    """Eleven shuffled batches, in the order of `seed`, or in one of the global state."""
-    ids = torch.arange(400) ** 2 % 61
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
-    windows = SlidingWindowDataset(ids, 12, stride=9)
-    options = {"batch_size": 4, "shuffle": True, "generator": generator}
-    return DataLoader(windows, **options)
-
-
-def go_on(model, optimizer, folder, loader, progress=None, on_step=None, steps=STEPS):
-    """Train with dropout, accumulation, evaluation: up to `steps`, or to the end."""
-    return train(
-        model,
-        loader,
-        optimizer=optimizer,
-        max_steps=steps,
-        schedule=Schedule(peak=1e-2, steps=STEPS, warmup_steps=3),
-        accumulate=2,
-        val_loader=DataLoader(loader.dataset, batch_size=8),
-        eval_every=4,
-        metrics=folder / "metrics.jsonl",
-        on_step=on_step,
-        progress=progress,
-    )
 
 
 def measured(folder):
@@ -185,132 +143,6 @@ def test_an_optimizer_goes_on_with_its_own_settings(tmp_path):
     model, other = build()
     load_checkpoint(path, model, other)
     assert other.state_dict() == optimizer.state_dict()
-
-
-@pytest.fixture
-def saved(tmp_path):
-    """A checkpoint of two steps, and the weights and state that it must not touch."""
-    path = tmp_path / "run.safetensors"
-    model, optimizer = build()
-    history = []
-
-    def save(progress, record):
-        history.append(progress)
-        save_checkpoint(path, model, optimizer, progress)
-
-    go_on(model, optimizer, tmp_path, loader_of(3), on_step=save, steps=2)
-    return path
-
-
-def change(path, edit):
-    """Write a checkpoint again, with its tensors and its header changed by `edit`."""
-    with safe_open(path, "pt") as file:
-        header = json.loads(file.metadata()["checkpoint"])
-    tensors = load_file(path)
-    edit(tensors, header)
-    save_file(tensors, path, {"checkpoint": json.dumps(header)})
-
-
-def lose(name):
-    return lambda tensors, header: tensors.pop(name)
-
-
-def lose_and_forget(name):
-    return lambda tensors, header: (tensors.pop(name), header["tensors"].remove(name))
-
-
-def reshape(name):
-    return lambda tensors, header: tensors.update({name: torch.zeros(5, 3)})
-
-
-def round_off(name):
-    return lambda tensors, header: tensors.update({name: tensors[name].half()})
-
-
-def spoil(name):
-    return lambda tensors, header: tensors[name][0].fill_(torch.nan)
-
-
-def widen(tensors, header):
-    header["config"] |= {"emb_dim": 48, "n_layers": 4}
-
-
-def merge_groups(tensors, header):
-    header["optimizer"][0]["params"] += header["optimizer"].pop()["params"]
-
-
-NORM = "model.blocks.1.norm_2.scale"
-BAD = {
-    "lost": (lose(NORM), rf"run\.safetensors .*{NORM}"),
-    "never saved": (lose_and_forget(NORM), r"lacks blocks\.1\.norm_2\.scale"),
-    "average lost": (lose("optimizer.3.exp_avg"), r"optimizer\.3\.exp_avg"),
-    "random state lost": (lose("random.cpu"), r"random\.cpu"),
-    "shape": (reshape(NORM), r"blocks\.1\.norm_2\.scale is \(5, 3\) .* but \(24,\)"),
-    "type": (round_off(NORM), r"norm_2\.scale is \(24,\) torch\.float16 in the check"),
-    "average's shape": (
-        reshape("optimizer.3.exp_avg"),
-        r"exp_avg of weight 3 .*\(5, 3\)",
-    ),
-    "not a number": (spoil(NORM), r"blocks\.1\.norm_2\.scale has .* not finite"),
-    "config": (widen, "emb_dim is 48, not 24, n_layers is 4, not 2"),
-    "groups": (merge_groups, r"groups of \[10, 18\] weights, the .* one of \[28\]"),
-}
-
-
-def pickled(path):
-    torch.save({"weight": torch.ones(3)}, path)
-
-
-def pickled_long_ago(path):
-    torch.save({"w": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
-
-
-def cut_off(path):
-    os.truncate(path, path.stat().st_size - 1000)
-
-
-def emptied(path):
-    os.truncate(path, 0)
-
-
-def without_a_run(path):
-    save_file({"weight": torch.ones(3)}, path)
-
-
-DAMAGED = {
-    "pickle": (pickled, "is a pickle file"),
-    "old pickle": (pickled_long_ago, "is a pickle file"),
-    "cut off": (cut_off, "was cut off or is not a safetensors file; use an earlier"),
-    "empty": (emptied, "was cut off or is not a safetensors file"),
-    "only weights": (without_a_run, "holds tensors, but not a run"),
-} | {name: (lambda path, e=e: change(path, e), says) for name, (e, says) in BAD.items()}
-
-
-def everything(model, optimizer):
-    """What a failed load must leave alone."""
-    averages = optimizer.state_dict()["state"].values()
-    tensors = [t.clone() for a in averages for t in a.values()]
-    groups = json.dumps(optimizer.state_dict()["param_groups"])
-    weights = [p.detach().clone() for p in model.parameters()]
-    return [*weights, *tensors, torch.get_rng_state()], groups, random.getstate()
-
-
-@pytest.mark.parametrize("damage, says", DAMAGED.values(), ids=DAMAGED)
-def test_a_bad_checkpoint_is_refused_and_touches_nothing(saved, tmp_path, damage, says):
-    damage(saved)
-    model, optimizer = build(seed=1)
-    go_on(model, optimizer, tmp_path / "other", loader_of(4), steps=1)
-    tensors, groups, numbers = everything(model, optimizer)
-    with pytest.raises(ValueError, match=says):
-        load_checkpoint(saved, model, optimizer)
-    after, groups_after, numbers_after = everything(model, optimizer)
-    assert (groups_after, numbers_after) == (groups, numbers)
-    assert all(map(torch.equal, after, tensors))
-
-
-def test_a_missing_checkpoint_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*none\.safetensors"):
-        load_checkpoint(tmp_path / "none.safetensors", *build())
 
 
 @pytest.mark.parametrize("where", ["writing", "renaming"])

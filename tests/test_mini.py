@@ -18,9 +18,9 @@ from llmbook_utils.config import MINI
 from llmbook_utils.datasets import load_text
 from llmbook_utils.generate import generate, stream_text
 from llmbook_utils.hub import SHIPPED
+from llmbook_utils.loss import bits_per_byte
 from llmbook_utils.pretrained import load_pretrained, save_pretrained
 from llmbook_utils.shards import list_works
-from llmbook_utils.loss import bits_per_byte
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = SHIPPED["mini"]

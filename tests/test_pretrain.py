@@ -1,4 +1,4 @@
-"""Pretraining as a command: recipes, stopping and going on, and two processes as one.
+"""Pretraining: stopping and going on, and two processes as one.
 
 Run as a script, this file is the pair of processes whose gradients are compared.
 """
@@ -11,45 +11,31 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from recipes import RECIPE, ROOT, TINY, write_recipe
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import BatchSampler
 
-from llmbook_utils.config import MINI, GPTConfig
+from llmbook_utils.loss import IGNORED
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrain import (
     OwnPart,
-    Recipe,
     create_loaders,
-    main,
     pretrain,
-    read_recipe,
     start_processes,
 )
 from llmbook_utils.pretrained import load_pretrained
+from llmbook_utils.recipe import read_recipe
 from llmbook_utils.shards import prepare
-from llmbook_utils.train import IGNORED, add_gradients
+from llmbook_utils.train import add_gradients
 
-ROOT = Path(__file__).resolve().parents[1]
-TINY = GPTConfig(
-    vocab_size=300, context_length=16, emb_dim=16, n_heads=2, n_layers=2, drop_rate=0.0
-)
-RECIPE = Recipe(
-    TINY,
-    steps=8,
-    batch_size=4,
-    accumulate=2,
-    eval_every=4,
-    eval_windows=6,
-    checkpoint_every=3,
-)
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(ROOT),
     "OMP_NUM_THREADS": "1",
@@ -76,23 +62,6 @@ def tokens(tmp_path_factory):
     return root / "out"
 
 
-def write_recipe(path, **changes):
-    """A recipe as a file of TOML."""
-    content = asdict(replace(RECIPE, **changes))
-    shape = content.pop("model")
-    path.write_text(
-        "\n".join(
-            [
-                *(f"{k} = {json.dumps(v)}" for k, v in content.items()),
-                "[model]",
-                *(f"{k} = {json.dumps(v)}" for k, v in shape.items()),
-            ]
-        ),
-        encoding="utf-8",
-    )
-    return path
-
-
 def records(run):
     """The lines of a run's metrics, without the seconds."""
     lines = [
@@ -101,45 +70,6 @@ def records(run):
     for line in lines:
         del line["seconds"]
     return lines
-
-
-# recipes
-
-
-def test_the_recipe_of_mini_reads():
-    recipe = read_recipe(ROOT / "profiles/mini.toml")
-    assert recipe.model == MINI
-    assert recipe.steps in recipe.keep
-
-
-def test_a_recipe_survives_its_file(tmp_path):
-    recipe = replace(RECIPE, keep=(0, 4), betas=(0.8, 0.9))
-    assert (
-        read_recipe(write_recipe(tmp_path / "r.toml", keep=(0, 4), betas=(0.8, 0.9)))
-        == recipe
-    )
-    assert read_recipe(write_recipe(tmp_path / "r.toml"), steps=9).steps == 9
-
-
-@pytest.mark.parametrize(
-    ("line", "says"),
-    [
-        ("stesp = 10", "unknown 'stesp'"),
-        ("steps = ", "not valid TOML"),
-        ("warmup_steps = 2000", "warmup_steps is 2000"),
-        ("batch_size = 0", "batch_size is 0"),
-        ("[model]\nlayers = 3", "unknown 'layers'"),
-        ("[model]\nn_heads = 7", "cannot be divided"),
-        ('steps = "many"', "steps is 'many'"),
-        ('bf16 = "no"', "bf16 is 'no'; it must be <class 'bool'>"),
-        ("model = 3", "model is 3; expected a table"),
-        ('[model]\nemb_dim = "big"', "r.toml"),
-    ],
-)
-def test_bad_recipes_are_refused(tmp_path, line, says):
-    (tmp_path / "r.toml").write_text(line, encoding="utf-8")
-    with pytest.raises(ValueError, match=re.escape(says)):
-        read_recipe(tmp_path / "r.toml")
 
 
 # runs
@@ -349,54 +279,6 @@ def is_running(pid):
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state not in "ZX"
-
-
-# the command
-
-
-def test_the_command_prepares_and_trains(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("TQDM_DISABLE", "1")
-    texts = tmp_path / "texts"
-    texts.mkdir()
-    (texts / "a.txt").write_text("The lamp is lit, the tide is out. " * 60, "utf-8")
-    (tmp_path / "words").write_text("never\n", "utf-8")
-    arguments = ["prepare", texts, "--out", tmp_path / "tokens", "--vocab-size", "270"]
-    arguments += ["--leave-out", tmp_path / "words", "--processes", "1"]
-    main([*map(str, arguments)])
-    assert re.search(
-        r"train-0000\.bin: 1 texts, [\d,]+ tokens", capsys.readouterr().out
-    )
-    recipe = write_recipe(
-        tmp_path / "r.toml", model=replace(TINY, vocab_size=270), steps=2, accumulate=1
-    )
-    arguments = [
-        "train",
-        tmp_path / "tokens",
-        "--recipe",
-        recipe,
-        "--out",
-        tmp_path / "run",
-    ]
-    main([*map(str, arguments), "--steps", "3", "--seed", "7"])
-    assert re.search(r"step 3: loss \d\.\d+, validation \d", capsys.readouterr().out)
-    settled = json.loads((tmp_path / "run/recipe.json").read_text("utf-8"))
-    assert (settled["steps"], settled["seed"]) == (3, 7)
-
-
-def test_a_mistake_is_a_line_and_no_traceback(tmp_path, capsys):
-    with pytest.raises(SystemExit, match="1"):
-        main(["prepare", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")])
-    assert capsys.readouterr().err.endswith("neither a folder nor a manifest\n")
-
-
-@pytest.mark.parametrize("command", [[], ["prepare"], ["train"]])
-def test_help_reads_well(command, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit, match="0"):
-        main([*command, "--help"])
-    text = capsys.readouterr().out
-    assert text.startswith("usage: python -m llmbook_utils.pretrain")
-    assert max(map(len, text.splitlines())) <= 80
 
 
 if __name__ == "__main__":

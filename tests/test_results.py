@@ -29,7 +29,7 @@ def test_an_installed_package_has_them_in_a_folder_of_its_own(tmp_path, monkeypa
 
 
 def test_a_wheel_holds_what_the_pages_need(tmp_path):
-    command = "pip wheel -q --no-deps --no-build-isolation -w".split()
+    command = ["pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w"]
     source = tmp_path / "source"
     listed = subprocess.run(
         ["git", "ls-files", "llmbook_utils", "results", "pyproject.toml", "README.md"],
