@@ -8,7 +8,7 @@ import pytest
 from book import ROOT
 
 from llmbook_utils import results
-from llmbook_utils.results import load_result
+from llmbook_utils.results import load_result, open_result, parts_of
 
 
 def test_each_file_reads():
@@ -56,3 +56,41 @@ def test_a_wheel_holds_what_the_pages_need(tmp_path):
         if name.endswith(".json")
     }
     assert wanted and wanted <= inside
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        (7, TypeError, "record is int; expected the name .* that tools/x.py wrote"),
+        ("nowhere.json", FileNotFoundError, r"no file nowhere\.json"),
+        ("maxi", FileNotFoundError, "no result 'maxi'"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused(given, error, says):
+    with pytest.raises(error, match=says):
+        open_result(given, "tools/x.py")
+
+
+def test_a_result_is_opened_by_name_by_path_or_as_it_is(tmp_path):
+    path = tmp_path / "some.json"
+    path.write_text('{"steps": 3}')
+    assert open_result("mini", "x")[0] == "mini"
+    assert open_result(path, "x") == open_result(str(path), "x")
+    assert open_result(path, "x") == ("some", {"steps": 3})
+    assert open_result({"steps": 3}, "x") == ("your model", {"steps": 3})
+    path.write_text("{")
+    with pytest.raises(ValueError, match="is not a record: it is no JSON"):
+        open_result(path, "x")
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        ([1], "the run is list; expected a mapping"),
+        ({"loss": 4.5}, "the run lacks 'step'; expected what tools/x.py writes"),
+        ({"step": "three"}, "'step' in the run is str"),
+    ],
+)
+def test_parts_that_are_missing_or_of_another_type_are_named(found, says):
+    with pytest.raises(ValueError, match=says):
+        parts_of(found, {"step": int}, "the run", "tools/x.py")

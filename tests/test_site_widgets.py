@@ -514,3 +514,11 @@ def test_the_windows_are_those_of_the_data_set(open_page: Open) -> None:
 def windows(n: int, context_length: int, stride: int) -> list[list[int]]:
     dataset = SlidingWindowDataset(list(range(n)), context_length, stride)
     return [inputs.tolist() for inputs, _ in dataset]
+
+
+def test_jupyterlab_leaves_the_keys_to_what_has_the_focus(open_page: Open) -> None:
+    page = open_page("window")
+    slider = page.get_by_role("slider").first
+    assert slider.get_attribute("data-lm-suppress-shortcuts") is None
+    slider.focus()
+    assert slider.get_attribute("data-lm-suppress-shortcuts") == "true"

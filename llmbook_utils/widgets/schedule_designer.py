@@ -3,22 +3,21 @@
 The runs come from tools/record_schedules.py. Not built on a page.
 """
 
-import json
 import math
 import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import traitlets
 
-from llmbook_utils.results import load_result
+from llmbook_utils.results import open_result, parts_of
 from llmbook_utils.schedule import Schedule
 from llmbook_utils.widgets.base import BookWidget, table
 
 Record = dict[str, Any]
+TOOL = "tools/record_schedules.py"
 PARTS = ("training", "held_out")
 # what the view reads of a record and of each of its runs
 SHARED: dict[str, type | tuple[type, ...]] = {
@@ -67,7 +66,7 @@ class ScheduleDesigner(BookWidget):
         record: str | os.PathLike[str] | Mapping[str, Any] = "schedules",
     ) -> None:
         schedule = check_schedule(peak, steps, warmup_steps, floor)
-        found = check_record(read_record(record))
+        found = check_record(open_result(record, TOOL)[1])
         super().__init__(**asdict(schedule), record=found)
 
     @property
@@ -166,29 +165,9 @@ def check_schedule(
     return schedule
 
 
-def read_record(record: str | os.PathLike[str] | Mapping[str, Any]) -> Any:
-    """The contents of a result, of a file or of a mapping."""
-    if isinstance(record, Mapping):
-        return dict(record)
-    if not isinstance(record, str | os.PathLike):
-        raise TypeError(
-            f"record is {type(record).__name__}; expected the name of a result, the "
-            "path of a file that tools/record_schedules.py wrote, or a dict"
-        )
-    path = Path(record)
-    if isinstance(record, str) and path.suffix != ".json":
-        return load_result(record)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; give the path of a record")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a record: it is no JSON ({error})") from None
-
-
 def check_record(found: Any) -> Record:
     """The parts of a record that the view shows; ValueError for what lacks one."""
-    kept = parts_of(found, SHARED, "the record")
+    kept = parts_of(found, SHARED, "the record", TOOL)
     for part in PARTS:
         if not isinstance(kept["tokens"].get(part), int):
             raise ValueError(f"the record does not say how many tokens {part!r} has")
@@ -200,27 +179,10 @@ def check_record(found: Any) -> Record:
     return kept
 
 
-def parts_of(
-    found: Any, parts: Mapping[str, type | tuple[type, ...]], name: str
-) -> Record:
-    """The named parts of a mapping, each of its type."""
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{name} is {type(found).__name__}; expected a mapping")
-    if missing := [part for part in parts if part not in found]:
-        raise ValueError(
-            f"{name} lacks {', '.join(map(repr, missing))}; expected what "
-            "tools/record_schedules.py writes"
-        )
-    for part, kind in parts.items():
-        if not isinstance(found[part], kind):
-            raise ValueError(f"{part!r} in {name} is {type(found[part]).__name__}")
-    return {part: found[part] for part in parts}
-
-
 def check_run(found: Any, record: Record, i: int) -> Record:
     """A run, if its schedule is one and its losses fit the seeds."""
     name = f"run {i}"
-    run = parts_of(found, RUN, name)
+    run = parts_of(found, RUN, name, TOOL)
     try:
         Schedule(run["peak"], run["steps"], run["warmup_steps"], run["floor"])
     except ValueError as error:

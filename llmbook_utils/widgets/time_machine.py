@@ -3,20 +3,19 @@
 It shows what tools/record_run.py recorded. Not built on a page.
 """
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import traitlets
 
-from llmbook_utils.results import load_result
+from llmbook_utils.results import open_result, parts_of
 from llmbook_utils.widgets.base import BookWidget, table
 from llmbook_utils.widgets.tokens import visible
 
 Record = dict[str, Any]
+TOOL = "tools/record_run.py"
 # what the widget reads of a record and of each of its snapshots
 PARTS: dict[str, type | tuple[type, ...]] = {
     "device": str,
@@ -60,7 +59,7 @@ class TrainingTimeMachine(BookWidget):
         record: str | os.PathLike[str] | Mapping[str, Any] = "mini",
         step: int | None = None,
     ) -> None:
-        name, found = read_record(record)
+        name, found = open_result(record, TOOL)
         kept = checked(found)
         steps = [snapshot["step"] for snapshot in kept["snapshots"]]
         chosen = steps[-1] if step is None else check_step(step, steps)
@@ -91,32 +90,9 @@ class TrainingTimeMachine(BookWidget):
         ]
 
 
-def read_record(
-    record: str | os.PathLike[str] | Mapping[str, Any],
-) -> tuple[str, Mapping[str, Any]]:
-    """The name and the contents of a result, of a file or of a mapping."""
-    if isinstance(record, Mapping):
-        return "your model", record
-    if not isinstance(record, str | os.PathLike):
-        raise TypeError(
-            f"record is {type(record).__name__}; expected the name of a result, the "
-            "path of a file that tools/record_run.py wrote, or a dict"
-        )
-    path = Path(record)
-    if isinstance(record, str) and path.suffix != ".json":
-        return record, load_result(record)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; give the path of a record")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a record: it is no JSON ({error})") from None
-    return path.stem, found
-
-
 def checked(record: Any) -> Record:
     """The parts of a record that the widget shows; ValueError for what lacks one."""
-    kept = parts_of(record, PARTS, "the record")
+    kept = parts_of(record, PARTS, "the record", TOOL)
     for split in ("training", "validation"):
         points = kept["curve"].get(split)
         check_numbers(points, f"the {split} curve", 2)
@@ -133,27 +109,10 @@ def checked(record: Any) -> Record:
     return kept
 
 
-def parts_of(
-    found: Any, parts: Mapping[str, type | tuple[type, ...]], name: str
-) -> Record:
-    """The named parts of a mapping, each of its type."""
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{name} is {type(found).__name__}; expected a mapping")
-    if missing := [part for part in parts if part not in found]:
-        raise ValueError(
-            f"{name} lacks {', '.join(map(repr, missing))}; expected what "
-            "tools/record_run.py writes"
-        )
-    for part, kind in parts.items():
-        if not isinstance(found[part], kind):
-            raise ValueError(f"{part!r} in {name} is {type(found[part]).__name__}")
-    return {part: found[part] for part in parts}
-
-
 def checked_snapshot(snapshot: Any, sentence: list[str], i: int) -> Record:
     """A snapshot's parts, if its attention fits the sentence."""
     name = f"snapshot {i}"
-    kept = parts_of(snapshot, SNAPSHOT, name)
+    kept = parts_of(snapshot, SNAPSHOT, name, TOOL)
     check_numbers([[kept[number] for number in NUMBERS]], name, len(NUMBERS))
     for row, weights in enumerate(kept["attention"]):
         check_numbers([weights], f"row {row} of the attention in {name}", row + 1)

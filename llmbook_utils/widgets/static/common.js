@@ -38,8 +38,10 @@ export const count = (n, noun) => `${grouped(n)} ${noun}${n === 1 ? "" : "s"}`;
  */
 export function frame(title, ...children) {
   const id = uniqueId();
+  // JupyterLab takes the arrow keys of a focused element for its own, unless the element itself says otherwise
+  const onfocusin = (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true");
   // no landmark: a page may have several widgets of the same name
-  return h("div", { class: "bw", role: "group", "aria-labelledby": id }, h("p", { class: "bw-title", id }, title), ...children);
+  return h("div", { class: "bw", role: "group", "aria-labelledby": id, onfocusin }, h("p", { class: "bw-title", id }, title), ...children);
 }
 
 /**
