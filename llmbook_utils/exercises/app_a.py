@@ -149,7 +149,7 @@ def slopes_by_hand(answer: list[Any]) -> str:
     ),
 )
 def numerical_gradient(answer: Callable[..., Any]) -> str:
-    """Try functions of tensors with none to three axes, where one side is not enough."""
+    """Try functions of tensors with up to three axes, where one side is not enough."""
     functions: dict[str, Callable[[Tensor], Tensor]] = {
         "the sum of cubes": lambda x: (x**3).sum(),
         "the product of all numbers": lambda x: x.prod(),
