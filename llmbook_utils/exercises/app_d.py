@@ -19,6 +19,9 @@ from llmbook_utils.train import create_optimizer, train
 
 STEPS = 100  # of the runs of exercise D.5
 CONSTANT = 1e-3
+SMALL = GPTConfig(
+    vocab_size=512, context_length=64, emb_dim=64, n_heads=4, n_layers=2, drop_rate=0.0
+)
 
 
 @exercise(
@@ -26,10 +29,11 @@ CONSTANT = 1e-3
     "Rates by hand",
     hints=(
         "Three parts: below the peak, the peak itself, and the way down to the floor.",
-        "Steps 0 and 1 have one and two thirds of the peak. From step 2 to step 6 there "
-        "are four equal parts of half a circle: cosines of 0, 45, 90, 135, 180 degrees.",
-        "At step 4 the cosine is 0, which is half-way: 0.2 + 0.8 / 2 = 0.6 of the peak. "
-        "At step 3 it is 0.2 + 0.8 * (1 + 0.7071) / 2 = 0.883 of the peak.",
+        "Steps 0 and 1 have one and two thirds of the peak. From step 2 to step 6 "
+        "there are four equal parts of half a circle: cosines of 0, 45, 90, 135 and "
+        "180 degrees.",
+        "At step 4 the cosine is 0, which is half-way: 0.2 + 0.8 / 2 = 0.6 of the "
+        "peak. At step 3 it is 0.2 + 0.8 * (1 + 0.7071) / 2 = 0.883 of the peak.",
     ),
 )
 def rates_by_hand(answer: Sequence[float]) -> str:
@@ -151,8 +155,8 @@ def _alike(one: list[Tensor], other: list[Tensor]) -> bool:
         "apart, and at each power of two the distance doubles.",
         "The first whole number that is stuck is a power of two. Try 1, 2, 4, 8, … in "
         "the type itself.",
-        "n = 1; while torch.tensor(n, dtype=dtype) + 1 != torch.tensor(n, dtype=dtype): "
-        "n *= 2. Return n.",
+        "n = 1; while torch.tensor(n, dtype=dtype) + 1 != torch.tensor(n, "
+        "dtype=dtype): n *= 2. Return n.",
     ),
 )
 def where_counting_stops(answer: Callable[[torch.dtype], int]) -> str:
@@ -240,9 +244,8 @@ def _run(schedule: Callable[[int], float]) -> float:
     cut = len(ids) * 9 // 10
     data = SlidingWindowDataset(ids[:cut], 64, stride=64)
     held_out = SlidingWindowDataset(ids[cut:], 64, stride=64)
-    shapes = {"context_length": 64, "emb_dim": 64, "n_heads": 4, "n_layers": 2}
     torch.manual_seed(1)
-    model = GPTModel(GPTConfig(vocab_size=512, drop_rate=0.0, **shapes))
+    model = GPTModel(SMALL)
     optimizer = create_optimizer(model, CONSTANT)
     loader = DataLoader(data, batch_size=8, shuffle=True)
     train(model, loader, optimizer=optimizer, max_steps=STEPS, schedule=schedule)

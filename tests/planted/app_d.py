@@ -57,7 +57,11 @@ def trapezoid(start=1, end=1, stays=True, stop=True):
 
 PLANTED = {
     "D.1": [
-        ("from zero", "step 0 has the rate 0", rates((0, 1 / 3, 2 / 3), cosine(4, 0.2))),
+        (
+            "from zero",
+            "step 0 has the rate 0",
+            rates((0, 1 / 3, 2 / 3), cosine(4, 0.2)),
+        ),
         ("parts", "first at the peak", rates((1 / 2, 1, 1), cosine(4, 0.2))),
         ("no floor", "the last rate is 0,", rates(CLIMB, cosine(4, 0))),
         ("a line", "a straight line", rates(CLIMB, (0.8, 0.6, 0.4, 0.2))),
