@@ -83,7 +83,7 @@ def _close(one: Sequence[float], other: Sequence[float]) -> bool:
         "One norm for all tensors together, not one each.",
         "Add up the squares of all numbers in all tensors and take the root. If it is "
         "larger than the limit, multiply each tensor by limit / norm, in place.",
-        "norm = math.sqrt(sum((g**2).sum().item() for g in gradients)); if norm > "
+        "norm = math.sqrt(sum(g.square().sum().item() for g in gradients)); if norm > "
         "limit: for g in gradients: g.mul_(limit / norm); return norm",
     ),
 )
