@@ -1,7 +1,8 @@
 """Texts to files of tokens: what a long pretraining run reads from.
 
-Built in appendices/d-training-loop.ipynb. Left out: a text that is larger than the
-memory (cut it into several files), and removing texts that occur twice.
+Not built on a page of the book: it reads and checks files, and Appendix D uses what it
+made. Left out: a text that is larger than the memory (cut it into several files), and
+removing texts that occur twice.
 """
 
 import csv
