@@ -57,7 +57,9 @@ def three_measures(answer: Sequence[float]) -> str:
     given = [float(value) for value in answer]
     require(len(given) == 3, f"expected three numbers, got {len(given)}")
     nats, perplexity, bits = given
-    require(not _close(nats, 2.0), "2 is the loss in bits a token; a bit has 0.693 nats")
+    require(
+        not _close(nats, 2.0), "2 is the loss in bits a token; a bit has 0.693 nats"
+    )
     require(
         not _close(nats, -math.log(9 / 32)),
         "it looks as if you took the logarithm of the mean probability; take the mean "
@@ -89,7 +91,7 @@ def three_measures(answer: Sequence[float]) -> str:
     "5.2",
     "Join the measurements",
     hints=(
-        "Which of these may be averaged: losses or perplexities? And with what weights?",
+        "Which may be averaged, losses or perplexities? And with what weights?",
         "Each part's mean times its number of tokens is the part's sum.",
         "math.exp(sum of loss * count over all parts / sum of counts).",
     ),
@@ -113,7 +115,10 @@ def join_measurements(answer: Callable[..., float]) -> str:
             "you averaged the perplexities; average the losses, and take the power "
             "at the end",
         ),
-        (sum(powers) / 3, "perplexities cannot be averaged, and the parts differ in size"),
+        (
+            sum(powers) / 3,
+            "perplexities cannot be averaged, and the parts differ in size",
+        ),
     ]
     for value, message in mistakes:
         require(not _close(given, value), message)
@@ -162,7 +167,9 @@ def loss_with_context(answer: Callable[..., Any]) -> str:
             right = _with_context(model, ids, n)
             if n > 1:
                 require(
-                    not _close(given, _with_context(model, ids, n, exactly=False), 1e-4),
+                    not _close(
+                        given, _with_context(model, ids, n, exactly=False), 1e-4
+                    ),
                     "you have averaged over all positions of the windows, so most "
                     "tokens had fewer than n before them; only the last position has n",
                 )
@@ -253,9 +260,7 @@ def find_fault(answer: Callable[..., str]) -> str:
         "you hand the model over?",
     )
     require(not alarms, f"a step without a fault was accused of {sorted(alarms)}")
-    require(
-        all(fault == given for fault, given in seen), "the two faults are mixed up"
-    )
+    require(all(fault == given for fault, given in seen), "the two faults are mixed up")
     return "Right: both faults found, and no good step accused."
 
 
@@ -298,7 +303,9 @@ def accumulate(answer: Callable[..., Any]) -> str:
         weight.grad = torch.ones_like(weight)
     given = answer(model, copy.deepcopy(batches))
     require(isinstance(given, float | int), f"the loss is {given!r}; return a number")
-    require(math.isfinite(given), f"the loss is {given}: a batch without targets is 0/0")
+    require(
+        math.isfinite(given), f"the loss is {given}: a batch without targets is 0/0"
+    )
     got = _gradients(model)
     require(
         not torch.allclose(got - 1, wanted, atol=1e-4),
@@ -345,7 +352,7 @@ def beat_the_trigram(answer: Callable[..., Any]) -> str:
         chances = torch.as_tensor(predict(held_out[:i]), dtype=torch.float64)
         require(
             chances.shape == (tokenizer.n_vocab,),
-            f"predict gives {tuple(chances.shape)}, expected {tokenizer.n_vocab} numbers",
+            f"predict gives {tuple(chances.shape)}, not {tokenizer.n_vocab} numbers",
         )
         require(
             bool((chances >= 0).all()) and abs(chances.sum().item() - 1) < 1e-6,

@@ -49,9 +49,7 @@ def accumulated(*, mean=False, whole=True, empty=True, padding=False):
         count = sum(y.numel() for _, y in batches) if padding else sum(numbers)
         total = 0.0
         for (x, y), n in zip(batches, numbers, strict=True):
-            loss = F.cross_entropy(
-                model(x).flatten(0, 1), y.flatten(), reduction="sum"
-            )
+            loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum")
             share = max(n, 1) * len(batches) if mean else count if whole else 1
             (loss / share).backward()
             total += loss.item() / share
@@ -61,9 +59,7 @@ def accumulated(*, mean=False, whole=True, empty=True, padding=False):
 
 
 def nan_mean(model, batches):
-    losses = [
-        F.cross_entropy(model(x).flatten(0, 1), y.flatten()) for x, y in batches
-    ]
+    losses = [F.cross_entropy(model(x).flatten(0, 1), y.flatten()) for x, y in batches]
     loss = torch.stack(losses).mean()
     loss.backward()
     return loss.item()
