@@ -17,6 +17,7 @@ from widget_pages import (
     assert_clean,
     both_themes,
     load,
+    ready,
     site_folder,
     text_field,
 )
@@ -381,3 +382,18 @@ def test_the_page_stays_free(open_page: Open) -> None:
             if not tasks:
                 break
         assert tasks == [], f"{name}: no task of the page may take over 50 ms"
+
+
+@pytest.mark.parametrize("where", ["stage", "panel"])
+def test_the_focus_stays_when_a_model_arrives(open_page: Open, where: str) -> None:
+    page = open_page()
+    stage(page, "final_norm").click()
+    focused = stage(page, "final_norm") if where == "stage" else how(page)
+    focused.focus()
+    page.evaluate(
+        """[...document.querySelectorAll(".bw-model button")]
+        .find((button) => button.textContent.startsWith("Load")).click()"""
+    )
+    ready(page)
+    page.wait_for_timeout(500)  # long enough for the map to be drawn again
+    expect(focused).to_be_focused()

@@ -569,3 +569,18 @@ def test_without_javascript_the_fallback_is_there(open_page: Open) -> None:
     expect(page.locator("caption")).to_contain_text("which leaves 8 of 4,096 tokens")
     expect(page.locator("table tbody tr")).to_have_count(15)
     expect(page.locator(".bw-fallback p strong")).to_have_text(TEXT)
+
+
+def test_a_table_that_is_drawn_again_keeps_the_focus(open_page: Open) -> None:
+    page = open_page()
+    table = page.get_by_role("group", name="Tokens and their probabilities", exact=True)
+    table.focus()
+    page.evaluate(
+        """() => {
+            const slider = document.querySelector("input[type=range]");
+            slider.value = slider.max;
+            slider.dispatchEvent(new Event("input", { bubbles: true }));
+        }"""
+    )
+    page.wait_for_timeout(300)  # long enough for the table to be drawn again
+    expect(table).to_be_focused()

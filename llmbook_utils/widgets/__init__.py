@@ -14,6 +14,8 @@ from llmbook_utils.widgets.live import shipped_files
 from llmbook_utils.widgets.model_map import ModelMap
 from llmbook_utils.widgets.question import QuickQuestion
 from llmbook_utils.widgets.sampling_lab import SamplingLab
+from llmbook_utils.widgets.schedule_designer import ScheduleDesigner
+from llmbook_utils.widgets.time_machine import TrainingTimeMachine
 from llmbook_utils.widgets.tokens import pack_ranks
 from llmbook_utils.widgets.window import SlidingWindow
 
@@ -24,8 +26,10 @@ __all__ = [
     "ModelMap",
     "QuickQuestion",
     "SamplingLab",
+    "ScheduleDesigner",
     "SlidingWindow",
     "TokenizerExplorer",
+    "TrainingTimeMachine",
     "site_files",
 ]
 
@@ -38,6 +42,8 @@ WIDGETS: tuple[type[BookWidget], ...] = (
     SamplingLab,
     AttentionExplorer,
     ModelMap,
+    TrainingTimeMachine,
+    ScheduleDesigner,
 )
 # what the pages load beside the widgets themselves
 PAGE_FILES = (

@@ -88,11 +88,20 @@ class ModelMap {
     if (before?.name !== reading.name) this.names = null;
     const { length } = reading.tokens;
     this.summary.textContent = `${reading.name} reads ${count(length, "token")}: from the text at the top to the next token's probabilities at the bottom. Open a stage to see its numbers, and ask how one of them came about.`;
+    const refocus = this.#focus();
     this.#drawMap();
     const target = place ?? (this.open && { tensor: renamed(this.open), index: this.#index() });
-    if (!target) return;
-    this.#openStage(target.tensor, target.index);
-    if (!place && this.asks) this.explain();
+    if (target) this.#openStage(target.tensor, target.index);
+    refocus();
+    if (target && !place && this.asks) this.explain();
+  }
+
+  /** Where the focus is in the map, as a function that puts it back there once all is drawn again. */
+  #focus() {
+    const { activeElement } = document;
+    const [name] = [...(this.rows ?? [])].find(([, { toggle }]) => toggle === activeElement) ?? [];
+    if (name) return () => this.rows.get(name)?.toggle.focus({ preventScroll: true });
+    return this.panel.contains(activeElement) ? () => activeElement.focus({ preventScroll: true }) : () => {};
   }
 
   // the whole

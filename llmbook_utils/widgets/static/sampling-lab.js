@@ -271,6 +271,13 @@ const tableOf = (head, rows, label) => {
   return h("div", { class: "bw-scroll", role: "group", "aria-label": label, tabindex: 0 }, table);
 };
 
+/** Puts a new table in place of the old one, which a reader may be scrolling with the keys. */
+const renew = (box, table) => {
+  const focused = box.contains(document.activeElement);
+  box.replaceChildren(table);
+  if (focused) table.focus({ preventScroll: true });
+};
+
 /** `segments` that may break into lines. */
 const choice = (legend, options, onChoose) => {
   const element = segments(legend, options, onChoose);
@@ -457,7 +464,7 @@ class List {
     const rows = shown.map((id, i) => this.#row(String(ranks[id]), tokenNode(this.vocabulary.bytesOf(id)), String(id), pairs[i], whole));
     // the rest's own bar is drawn where it is to the scale of the others
     if (others) rows.push(this.#row("", `all ${grouped(others)} others together`, "", rest, first ? whole : null));
-    this.table.replaceChildren(tableOf(["place", "token", "id", "before", "after", ""], rows, "Tokens and their probabilities"));
+    renew(this.table, tableOf(["place", "token", "id", "before", "after", ""], rows, "Tokens and their probabilities"));
     this.legend.replaceChildren(...key("bw-before", "before (temperature 1, nothing cut)"), ...key("bw-after", "after"), "– cut off   ", `full width: ${percent(whole)}`);
   }
 
@@ -503,7 +510,7 @@ class Draws {
     const row = (token, pair) => h("tr", {}, h("th", { scope: "row" }, token), h("td", {}, percent(pair[0])), h("td", {}, percent(pair[1]), " ", h("small", {}, `${grouped(Math.round(pair[1] * n))} ×`)), bars(pair, whole, ["bw-after", "bw-drawn"]));
     const rows = shown.map((id) => row(tokenNode(vocabulary.bytesOf(id)), [probabilities[id], (times.get(id) ?? 0) / n]));
     if (rest.n) rows.push(row(`${count(rest.n, "other")} together`, rest.pair));
-    this.table.replaceChildren(tableOf(["token", "probability", "drawn", ""], rows, "Draws and probabilities"));
+    renew(this.table, tableOf(["token", "probability", "drawn", ""], rows, "Draws and probabilities"));
     this.legend.replaceChildren(...key("bw-after", "probability"), ...key("bw-drawn", "share of the draws"), `full width: ${percent(whole)}`);
     const first = drawn.slice(0, 10).flatMap((id) => [tokenNode(vocabulary.bytesOf(id)), " "]);
     this.summary.replaceChildren(`${count(n, "draw")} with seed ${options.seed} gave ${count(times.size, "different token")}. In order: `, ...first, n > 10 ? "… " : "", "The first is also the first token of a continuation with this seed.");
