@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 import record_schedules
-import torch
 
 from llmbook_utils.model import GPTModel
 from llmbook_utils.results import load_result
 from llmbook_utils.schedule import Schedule
-from llmbook_utils.train import create_optimizer, train
 from llmbook_utils.widgets import ScheduleDesigner
 from llmbook_utils.widgets.schedule_designer import nearest
 
@@ -59,7 +57,7 @@ def test_the_record_shows_what_each_setting_does() -> None:
     steep = {"peak": 0.01, "floor": 0.0, "steps": 240}
     assert (
         loss("training", warmup=0.2, **steep)
-        < loss("training", warmup=0.0, **steep) - 1
+        < loss("training", warmup=0.0, **steep) - 0.5
     )
     first = {"warmup": 0.05, "floor": 0.1}
     by_peak = [
@@ -88,16 +86,14 @@ def test_the_tool_makes_again_what_is_recorded(data: record_schedules.Data) -> N
     ):
         assert about[name] == RECORD[name]
     run = next(
-        run for run in RECORD["runs"] if run["peak"] == 3e-3 and run["steps"] == 60
+        run for run in RECORD["runs"] if run["peak"] == 1e-3 and run["steps"] == 60
     )
     schedule = Schedule(run["peak"], run["steps"], run["warmup_steps"], run["floor"])
-    torch.manual_seed(RECORD["seeds"][0])
-    model = GPTModel(record_schedules.MODEL)
-    loader = data.loader("training", RECORD["seeds"][0])
-    optimizer = create_optimizer(model, schedule.peak)
-    history = train(model, loader, optimizer=optimizer, max_steps=8, schedule=schedule)
-    found = record_schedules.thin(history.curve("loss")[1], 60 // RECORD["points"])
-    assert found == pytest.approx(run["curve"][:4], abs=0.03)  # other processors
+    found = record_schedules.train_once(data, schedule, RECORD["seeds"][0])
+    curve = record_schedules.thin(found["losses"], 60 // RECORD["points"])
+    assert curve == pytest.approx(run["curve"], abs=0.01)  # other processors
+    for part in ("training", "held_out"):
+        assert found[part] == pytest.approx(run[part][0], abs=0.01)
 
 
 def test_a_run_of_the_tool_has_its_losses_and_one_that_breaks_off_has_none(

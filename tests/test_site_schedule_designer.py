@@ -24,6 +24,20 @@ CALL = """async ([settings]) => {
     const { rateAt, sumOfRates } = await import("./schedule-designer.js");
     return settings.map(([schedule, steps]) => [steps.map((step) => rateAt(schedule, step)), sumOfRates(schedule)]);
 }"""
+# the module with a model that keeps what it is told
+NOTEBOOK = """async (state) => {
+    const widget = (await import("./schedule-designer.js")).default;
+    const told = {};
+    const model = { get: (name) => state[name], set: (name, value) => (told[name] = value), save_changes: () => (told.saved = true) };
+    const el = document.createElement("div");
+    const stop = widget.render({ model, el });
+    document.body.append(el);
+    const [steps] = el.querySelectorAll("input[type=number]");
+    steps.value = 60;
+    steps.dispatchEvent(new Event("input"));
+    stop();
+    return told;
+}"""
 Open = Callable[..., Page]
 
 
@@ -338,6 +352,18 @@ def test_the_code_is_copied(open_page: Open) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == code(page)
     field(page, "Floor").fill("0.2")
     expect(page.get_by_role("button", name="Copy", exact=True)).to_be_visible()
+
+
+def test_a_notebook_is_told_the_schedule(open_page: Open) -> None:
+    page = open_page()
+    told = page.evaluate(NOTEBOOK, ScheduleDesigner().state())
+    assert told == {
+        "peak": 0.003,
+        "steps": 60,
+        "warmup_steps": 3,
+        "floor": 0.1,
+        "saved": True,
+    }
 
 
 def test_sliding_is_quick(open_page: Open) -> None:

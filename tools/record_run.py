@@ -20,7 +20,7 @@ import matplotlib
 import tiktoken
 import torch
 
-from llmbook_utils.generate import stream_text
+from llmbook_utils.generate import generate, stream_text
 from llmbook_utils.loss import bits_per_byte
 from llmbook_utils.model import GPTModel
 from llmbook_utils.plots import line_plot
@@ -30,6 +30,7 @@ from llmbook_utils.shards import list_works, read_index, read_parts
 PROMPT = "Once upon a time"
 OPTIONS = {"temperature": 0.7, "top_p": 0.95, "seed": 4}
 NEW_TOKENS = 90
+REPEATED = {"tokens": 200, "temperature": 0.8, "texts": 4}
 SENTENCE = "The old king and the old queen had one son. The old king"
 WORDS = (" king", " three", " said", " mother", " red", " sea")
 NEIGHBOURS = 6
@@ -66,6 +67,34 @@ def attention(
     ]
 
 
+def repeated_share(ids: Sequence[int], n: int = 4) -> float:
+    """The share of the spans of n tokens that occurred before.
+
+    >>> repeated_share([1, 2, 1, 2, 1, 2, 1, 2])
+    0.6
+    """
+    spans = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
+    return round(1 - len(set(spans)) / len(spans), 3)
+
+
+def repetitions(model: GPTModel, tokenizer: tiktoken.Encoding) -> dict[str, Any]:
+    """How much of a long text repeats itself, greedy, and drawn several times."""
+    prompt = torch.tensor([tokenizer.encode_ordinary(PROMPT)])
+    new, length = REPEATED["tokens"], prompt.shape[1]
+    greedy = generate(model, prompt, new)[0, length:].tolist()
+    drawn = generate(
+        model,
+        prompt.expand(REPEATED["texts"], -1),
+        new,
+        temperature=REPEATED["temperature"],
+        seed=OPTIONS["seed"],
+    )[:, length:]
+    return {
+        "greedy": repeated_share(greedy),
+        "drawn": [repeated_share(ids) for ids in drawn.tolist()],
+    }
+
+
 def snapshot(
     folder: Path, works: Sequence[str], layer: int, head: int
 ) -> dict[str, Any]:
@@ -85,6 +114,7 @@ def snapshot(
         "bits_per_byte": round(total, 4),
         "sample": "".join(stream_text(model, tokenizer, PROMPT, NEW_TOKENS, **OPTIONS)),
         "greedy": "".join(stream_text(model, tokenizer, PROMPT, NEW_TOKENS // 2)),
+        "repeated": repetitions(model, tokenizer),
         "attention": attention(model, tokenizer, layer, head),
         "neighbours": neighbours(model, tokenizer),
     }
@@ -170,6 +200,7 @@ def record(
         },
         "prompt": PROMPT,
         "options": OPTIONS,
+        "repeated": REPEATED,
         "sentence": pieces,
         "layer": layer,
         "head": head,

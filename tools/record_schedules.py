@@ -4,7 +4,7 @@
 
 Every run trains the same small GPT, with `mini`'s tokenizer, on the first nine tenths of the story; the last tenth is
 held out. Only the schedule differs: peak, share of the steps that warm up, floor, steps. Each is run once for every seed,
-which sets the first weights and the order of the windows. Eleven minutes of one thread; the file is written anew after
+which sets the first weights and the order of the windows. Ten to fifteen minutes of one thread; the file is written anew after
 each seed. Another processor or version of PyTorch changes the last digits, and those of a run that climbs too fast more.
 """
 

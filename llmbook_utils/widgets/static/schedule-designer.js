@@ -154,6 +154,8 @@ class Plot {
   }
 }
 
+const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" }; // else JupyterLab takes the arrow keys for itself
+
 /** What can be set. `log`: the slider goes by ratios; `least` and `most` bound the field, `from` and `to` the slider. */
 const SETTINGS = {
   steps: { label: "Steps", least: 1, most: 1_000_000, from: 10, to: 100_000, whole: true, log: true, digits: 2, hint: "Optimizer steps in the whole run." },
@@ -170,7 +172,7 @@ class Dial {
     const [id, about] = [uniqueId(), uniqueId()];
     const { label, least, most, from, to, step, log, whole } = this;
     const sides = log ? { min: Math.log10(from), max: Math.log10(to), step: 0.05 } : { min: from, max: to, step };
-    this.slider = h("input", { type: "range", ...sides, "aria-label": `${label}, slider`, oninput: () => this.#slide() });
+    this.slider = h("input", { type: "range", ...sides, ...OWN_KEYS, "aria-label": `${label}, slider`, oninput: () => this.#slide() });
     this.field = h("input", { type: "number", class: "bw-number", id, min: least, max: most, step: "any", inputmode: whole ? "numeric" : "decimal", "aria-describedby": about, oninput: () => this.#read() });
     this.error = h("span", { class: "bw-error", role: "status" });
     const hint = h("span", { class: "bw-hint", id: about }, this.hint);
@@ -239,7 +241,7 @@ class Grid {
     const cell = { down, across, run: null };
     cell.number = h("b", {});
     cell.mark = h("small", {});
-    cell.button = h("button", { type: "button", "aria-pressed": false, onclick: () => cell.run && this.onChoose(cell.run) }, cell.number, cell.mark);
+    cell.button = h("button", { type: "button", ...OWN_KEYS, "aria-pressed": false, onclick: () => cell.run && this.onChoose(cell.run) }, cell.number, cell.mark);
     cell.box = h("td", {}, cell.button);
     return cell;
   }

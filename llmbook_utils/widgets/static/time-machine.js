@@ -177,32 +177,37 @@ class WeightGrid {
     this.element = h("div", {}, this.caption, this.box);
   }
 
-  /** @param {Snapshot} snapshot  @param {{row: number, column: number}} cursor  @param {string} sentence  what it shows there, in words */
-  show(snapshot, cursor, sentence) {
-    Object.assign(this, { snapshot, cursor, said: sentence });
+  /** @param {Snapshot} snapshot  @param {{row: number, column: number}} cursor  @param {string} said  what it shows there, in words */
+  show(snapshot, cursor, said, width) {
+    Object.assign(this, { snapshot, cursor, said });
     this.caption.replaceChildren(h("b", {}, stepName(snapshot)));
     this.pad.setAttribute("aria-label", `Attention weights at ${stepName(snapshot)}; move with the arrow keys, Home and End`);
-    this.paint();
+    if (width) this.#paint(width);
   }
 
-  paint() {
-    const width = this.box.clientWidth;
-    if (!width || !this.snapshot) return;
+  #paint(width) {
     const { sentence } = this;
     const names = sentence.map((token) => [...marked(token)]).map((name) => (name.length > 9 ? `${name.slice(0, 8).join("")}…` : name.join("")));
     const room = Math.ceil(CHARACTER * Math.max(...names.map((name) => name.length))) + 8;
     const cell = Math.max(LEAST_CELL, Math.min(MOST_CELL, Math.floor((width - room - 6) / sentence.length)));
     this.place = { room, cell };
     const size = room + cell * sentence.length + 2;
-    const rows = sentence.flatMap((_, row) => sentence.map((_, column) => this.#cell(row, column)));
+    const rows = this.snapshot.attention.flatMap((weights, row) => weights.map((_, column) => this.#cell(row, column)));
     const ends = this.found.flatMap(({ row, columns }) => columns.flatMap((column) => this.#follower(row, column)));
-    this.pad.replaceChildren(picture(size, size, this.said, ...rows, ...ends, ...this.#names(names), ...this.#frame()));
+    this.pad.replaceChildren(picture(size, size, this.said, this.#hidden(), ...rows, ...ends, ...this.#names(names), ...this.#frame()));
+  }
+
+  /** A stroke in each cell that the mask hides; one path, because there are many. */
+  #hidden() {
+    const { sentence: { length }, place: { room, cell } } = this;
+    const strokes = Array.from({ length: length * length }, (_, at) => [Math.floor(at / length), at % length]).filter(([row, column]) => column > row);
+    const stroke = ([row, column]) => `M${(room + (column + 0.35) * cell).toFixed(1)} ${(room + (row + 0.65) * cell).toFixed(1)}l${(cell * 0.3).toFixed(1)} ${(-cell * 0.3).toFixed(1)}`;
+    return shape("path", { d: strokes.map(stroke).join(""), class: "bw-tm-hidden" });
   }
 
   #cell(row, column) {
     const { room, cell } = this.place;
     const [x, y] = [room + column * cell, room + row * cell];
-    if (column > row) return shape("path", { d: `M${x + cell * 0.35} ${y + cell * 0.65}l${cell * 0.3} ${-cell * 0.3}`, class: "bw-tm-hidden" });
     const weight = this.snapshot.attention[row][column];
     const share = Math.sqrt(Math.max(0, Math.min(1, weight))); // so that small weights can be told apart
     const ink = share > 0.66 ? "high" : share > 0.475 ? "middle" : "low";
@@ -283,8 +288,10 @@ class HeadOnTheWay {
   show(now, other) {
     Object.assign(this, { now, other });
     this.grids[1].element.hidden = !other;
+    const width = this.bars.clientWidth;
     this.#draw();
     if (!this.found.length) return;
+    if (width) this.#paintBars(width);
     const { sentence } = this.run;
     const each = this.found.map((follower) => `“${marked(sentence[follower.row])}” (token ${follower.row}) ${copying(now.attention, [follower]).toFixed(2)}`);
     const others = givenByOthers(now.attention, this.found);
@@ -311,8 +318,7 @@ class HeadOnTheWay {
   }
 
   paint() {
-    for (const grid of this.grids) grid.paint();
-    this.#paintBars();
+    if (this.now) this.show(this.now, this.other);
   }
 
   #move(row, column) {
@@ -325,13 +331,11 @@ class HeadOnTheWay {
   #draw() {
     const sentence = this.sentence();
     this.readout.textContent = sentence;
-    [this.now, this.other].forEach((snapshot, i) => snapshot && this.grids[i].show(snapshot, this.cursor, sentence));
-    this.#paintBars();
+    const widths = this.grids.map(({ box }) => box.clientWidth); // before anything is drawn: reading them is a layout
+    [this.now, this.other].forEach((snapshot, i) => snapshot && this.grids[i].show(snapshot, this.cursor, sentence, widths[i]));
   }
 
-  #paintBars() {
-    const width = this.bars.clientWidth;
-    if (!width || !this.now || !this.found.length) return;
+  #paintBars(width) {
     const { snapshots } = this.run;
     const pairs = snapshots.map(({ attention }) => [copying(attention, this.found), givenByOthers(attention, this.found)]);
     const each = Math.min(56, width / pairs.length);
@@ -450,7 +454,7 @@ class TimeMachine {
 
   #reveal() {
     for (const view of this.views) view.element.hidden = view !== this.view;
-    this.view.paint?.(); // what was hidden had no width
+    if (this.now) this.view.show(this.now, this.compared); // what is hidden is not drawn
   }
 
   /** Keep the step that is shown for a comparison with those that the reader goes to next. */
@@ -478,11 +482,11 @@ class TimeMachine {
     const { snapshots } = this.run;
     this.now = snapshots[this.steps.step];
     const other = this.other.value === "" ? null : snapshots[this.other.value];
-    const compared = other === this.now ? null : other;
+    this.compared = other === this.now ? null : other;
     this.#nameStep(other);
-    this.tiles.replaceChildren(...tiles(this.#numbers(compared)));
-    for (const shown of [this.chart, ...this.views]) shown.show(this.now, compared);
-    this.summary.textContent = this.#sentence(compared);
+    this.tiles.replaceChildren(...tiles(this.#numbers(this.compared)));
+    for (const shown of [this.chart, this.view]) shown.show(this.now, this.compared);
+    this.summary.textContent = this.#sentence(this.compared);
     this.spoken.textContent = `${this.summary.textContent} ${this.view.sentence()}`;
     this.model.set("step", this.now.step);
     this.model.save_changes();
