@@ -54,7 +54,7 @@ def cut_by_hand(answer: Any) -> str:
         "expected a list of four numbers",
     )
     a, b, c, d = (float(value) for value in answer)
-    known = {
+    known: dict[str, list[tuple[float, str]]] = {
         "a": [
             (0.5, "that is temperature 1"),
             (0.379, "those are square roots: temperature 2"),
@@ -309,7 +309,7 @@ def wrong_blocks(answer: Callable[[GPTModel, dict[str, Tensor]], list[int]]) -> 
             for parameter in model.parameters():
                 parameter.copy_(parameter.half().float())
             for i in wrong:
-                weight = model.blocks[i].attention.out.weight
+                weight = model.get_parameter(f"blocks.{i}.attention.out.weight")
                 weight.copy_(weight.T.clone())
         before = [p.clone() for p in model.parameters()]
         given = sorted(int(i) for i in answer(model, file))
