@@ -1,20 +1,27 @@
 """Checks of chapter 5's exercises. Not built on a page."""
 
 import copy
+import functools
 import math
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import tiktoken
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.datasets import load_text
 from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.generate import check_options, generate
 from llmbook_utils.loss import IGNORED, Batch, loss_of
 from llmbook_utils.model import GPTModel
-from llmbook_utils.pretrained import load_pretrained
+from llmbook_utils.pretrained import load_pretrained, to_gpt2
 
 TINY = GPTConfig(
     vocab_size=31, context_length=13, emb_dim=16, n_heads=4, n_layers=2, drop_rate=0.5
@@ -372,3 +379,369 @@ def beat_the_trigram(answer: Callable[..., Any]) -> str:
         "exercise asks for 1.97 or less",
     )
     return f"Right: {per_byte:.3f} bits per byte."
+
+
+DEEP = GPTConfig(
+    vocab_size=31, context_length=13, emb_dim=16, n_heads=4, n_layers=4, drop_rate=0.0
+)
+
+
+def _varied(config: GPTConfig = DEEP, seed: int = 3) -> GPTModel:
+    """Build a model whose weights are all different from what building gives."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = GPTModel(config)
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.4)
+    return model.eval()
+
+
+@exercise(
+    "5.7",
+    "Cut by hand",
+    hints=(
+        "Temperature 0.5 squares the probabilities; then they are scaled to 1.",
+        "(a) The squares are 0.25, 0.0625, 0.0225 and 0.01. (b) Which tokens have "
+        "less than 0.8 BEFORE them? (c) The line is at 0.4 times the largest.",
+        "(a) 0.25 / 0.345. (b) Before the third stand 0.75, before the fourth 0.9. "
+        "(c) The line is at 0.2, so two tokens stay: 0.5 / 0.75. (d) First the "
+        "temperature: how much has the first token alone, and the first two?",
+    ),
+)
+def cut_by_hand(answer: Any) -> str:
+    """Compare each of the four, and with what the known mistakes give."""
+    require(
+        isinstance(answer, list | tuple) and len(answer) == 4,
+        "expected a list of four numbers",
+    )
+    a, b, c, d = (float(value) for value in answer)
+    known: dict[str, list[tuple[float, str]]] = {
+        "a": [
+            (0.5, "that is temperature 1"),
+            (0.379, "those are square roots: temperature 2"),
+            (0.25, "the squares are right; they still have to be scaled to sum 1"),
+        ],
+        "b": [(2, "the token that crosses 0.8 is kept, too")],
+        "c": [
+            (1, "min-p is a share of the LARGEST probability: the line is at 0.2"),
+            (0.5, "after the cut, what is left is scaled to 1"),
+        ],
+        "d": [
+            (3, "the temperature comes first, and top-p sees what it has made"),
+            (1, "the first token has 0.72, not yet 0.8: the one that crosses stays"),
+        ],
+    }
+    for name, given, right in (
+        ("a", a, 0.25 / 0.345),
+        ("b", b, 3),
+        ("c", c, 2 / 3),
+        ("d", d, 2),
+    ):
+        if abs(given - right) < 0.006:
+            continue
+        for value, why in known[name]:
+            require(abs(given - value) > 0.006, f"({name}) is {given:g}: {why}")
+        raise Wrong(f"({name}) is {given:g}, which is not it; hint 2 has the next step")
+    return "Right: 0.72, 3, 0.67 and 2."
+
+
+@exercise(
+    "5.8",
+    "Never the same three words",
+    hints=(
+        "Which n - 1 tokens would the new token continue?",
+        "Go through the row: wherever the last n - 1 tokens have stood before, the "
+        "token behind them is forbidden. Each row has its own.",
+        "For each row: end = row[len(row) - n + 1 :]; for i in "
+        "range(len(row) - n + 1): if row[i : i + n - 1] == end, forbid "
+        "row[i + n - 1]. Work on a clone.",
+    ),
+)
+def without_repeats(answer: Callable[[Tensor, Tensor, int], Tensor]) -> str:
+    """Compare with a plain search, for several n, rows and lengths."""
+    generator = torch.Generator().manual_seed(2)
+    cases = [
+        (torch.tensor([[5, 6, 7, 5, 6]]), 3),
+        (torch.tensor([[5, 6, 7, 5, 6], [6, 5, 6, 5, 6]]), 3),
+        (torch.tensor([[5, 6, 7, 5, 6, 8, 5, 6]]), 3),
+        (torch.tensor([[1, 1]]), 3),
+        (torch.randint(3, (4, 40), generator=generator), 4),
+        (torch.randint(6, (2, 9), generator=generator), 2),
+        (torch.tensor([[4, 2, 4]]), 1),
+    ]
+    for ids, n in cases:
+        logits = torch.randn(len(ids), 9, generator=generator)
+        original = logits.clone()
+        given = answer(logits, ids, n)
+        call = f"without_repeats(logits, {ids.tolist()}, {n})"
+        require(
+            isinstance(given, Tensor) and given.shape == logits.shape,
+            f"{call} should give a tensor of the shape {tuple(logits.shape)}",
+        )
+        require(
+            torch.equal(logits, original), "the logits given were changed; clone them"
+        )
+        _judge_forbidden(given, logits, ids, n)
+    return "Right: nothing is said twice, in any row, for n from 1 to 4."
+
+
+def _completing(row: list[int], n: int) -> set[int]:
+    """The tokens that would complete n tokens that the row has had."""
+    end = row[len(row) - n + 1 :]
+    places = [i for i in range(len(row) - n + 1) if row[i : i + n - 1] == end]
+    return {row[i + n - 1] for i in places}
+
+
+def _judge_forbidden(given: Tensor, logits: Tensor, ids: Tensor, n: int) -> None:
+    rows = ids.tolist()
+    for at, (new, old, row) in enumerate(zip(given, logits, rows, strict=True)):
+        found = set((new == -math.inf).nonzero().flatten().tolist())
+        wanted = _completing(row, n)
+        where = f"row {at} ends in {row[-9:]}, and n is {n}"
+        extra, missing = sorted(found - wanted), sorted(wanted - found)
+        if extra and n > 1 and found == _completing(row, n - 1):
+            raise Wrong(f"{where}: {extra[0]} is forbidden by the rule for {n - 1}")
+        if extra and at and found == _completing(rows[0], n):
+            raise Wrong(f"{where}: {extra[0]} is forbidden by what ANOTHER row has had")
+        require(
+            not extra,
+            f"{where}: {extra[:1]} is forbidden, but the tokens before the place where "
+            "it stood are others than those at the end",
+        )
+        require(
+            not missing, f"{where}: token {missing[:1]} would repeat, and is allowed"
+        )
+        kept = [i for i in range(len(old)) if i not in wanted]
+        require(torch.equal(new[kept], old[kept]), f"{where}: another logit changed")
+
+
+class _Odd(nn.Module):
+    """Ties and views under names that no GPT has."""
+
+    def __init__(self, tied: bool) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 6)
+        self.second = nn.Linear(4, 6, bias=False)
+        self.third = nn.Linear(6, 4)
+        if tied:
+            self.second.weight = self.first.weight
+        self.third.weight = nn.Parameter(torch.randn(6, 4).T)
+
+
+@exercise(
+    "5.9",
+    "Pack and unpack",
+    hints=(
+        "Which method lists every parameter once, also one with two names?",
+        "`named_parameters` does. `contiguous()` makes a view lie row by row. To fill "
+        "a module in place, copy into its parameters and replace none.",
+        "pack: {name: p.detach().contiguous() for name, p in "
+        "model.named_parameters()}. unpack: with torch.no_grad(), p.copy_(tensors"
+        "[name]) for the same names.",
+    ),
+)
+def pack_and_unpack(answer: Any) -> str:
+    """Send tied and untied modules with views through a real file."""
+    require(
+        isinstance(answer, list | tuple) and len(answer) == 2, "expected [pack, unpack]"
+    )
+    pack, unpack = answer
+    untied = replace(DEEP, tie_embeddings=False)
+    makers: list[Callable[[int], nn.Module]] = [
+        lambda seed: _varied(DEEP, seed),
+        lambda seed: _varied(untied, seed),
+        lambda seed: _seeded(True, seed),
+        lambda seed: _seeded(False, seed),
+    ]
+    for make in makers:
+        _round_trip(pack, unpack, make(1), make(2))
+    return "Right: tied, untied and transposed, all came back from a file."
+
+
+def _seeded(tied: bool, seed: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return _Odd(tied)
+
+
+def _round_trip(pack: Any, unpack: Any, source: nn.Module, target: nn.Module) -> None:
+    wanted = {name: p.detach().clone() for name, p in source.named_parameters()}
+    tensors = pack(source)
+    require(isinstance(tensors, dict), "pack should return a dictionary")
+    require(
+        not set(wanted) - set(tensors),
+        f"{sorted(set(wanted) - set(tensors))[:1]} is not in what pack returns",
+    )
+    extra = sorted(set(tensors) - set(wanted))
+    require(not extra, f"{extra[:1]} is a second name of a tied weight; once is enough")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "packed.safetensors"
+        try:
+            save_file(tensors, path)
+        except (RuntimeError, ValueError) as error:
+            what = " ".join(str(error).split())[:90]
+            raise Wrong(f"save_file refuses it: {what} ...") from error
+        loaded = load_file(path)
+    before = dict(target.named_parameters())
+    unpack(target, loaded)
+    after = dict(target.named_parameters())
+    require(
+        list(after) == list(before),
+        "after unpack, the module has other parameters than before: a tie was broken "
+        "or made",
+    )
+    require(
+        all(after[name] is before[name] for name in before),
+        "unpack replaced parameters; an optimizer would still hold the old ones, so "
+        "copy into them",
+    )
+    for name, value in wanted.items():
+        require(torch.equal(after[name], value), f"{name} differs after the round trip")
+
+
+@exercise(
+    "5.10",
+    "Read a tensor without a library",
+    hints=(
+        "Where do the numbers begin, and from where are the offsets counted?",
+        "The header is 8 + length bytes long; data_offsets count from its end. "
+        "torch.frombuffer turns bytes into numbers of a type.",
+        "length = int.from_bytes(file.read(8), 'little'); entry = json.loads(file.read("
+        "length))[name]; first, last = entry['data_offsets']; file.seek(8 + length + "
+        "first); torch.frombuffer(bytearray(file.read(last - first)), dtype=...)."
+        "reshape(entry['shape']).",
+    ),
+)
+def read_tensor(answer: Callable[[Path, str], Tensor]) -> str:
+    """Try every type and several shapes, with text in the header."""
+    generator = torch.Generator().manual_seed(1)
+    tensors = {
+        "a": torch.randn(3, 4, generator=generator),
+        "long name.with.dots": torch.randn(2, 3, 5, generator=generator).half(),
+        "b": torch.randn(7, generator=generator).bfloat16(),
+        "counts": torch.arange(6).view(2, 3),
+        "one": torch.tensor(2.5),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "some.safetensors"
+        for metadata in (None, {"format": "pt", "note": "é" * 40}):
+            save_file(tensors, path, metadata)
+            for name, tensor in tensors.items():
+                _judge_read(answer(path, name), tensor, name, metadata is not None)
+    return "Right: four types, five shapes, and no library."
+
+
+def _judge_read(given: Any, tensor: Tensor, name: str, noted: bool) -> None:
+    require(isinstance(given, Tensor), f"{name!r}: expected a tensor")
+    require(
+        given.dtype == tensor.dtype,
+        f"{name!r} is {tensor.dtype}, you give {given.dtype}",
+    )
+    require(
+        given.shape == tensor.shape,
+        f"{name!r} has the shape {tuple(tensor.shape)}, you give {tuple(given.shape)}",
+    )
+    if not torch.equal(given, tensor):
+        why = "; the header's length counts bytes, and é has two" if noted else ""
+        raise Wrong(
+            f"the numbers of {name!r} are others: do you begin behind the "
+            f"header, and do you count the first 8 bytes{why}?"
+        )
+
+
+@exercise(
+    "5.11",
+    "Which block is the wrong way round?",
+    hints=(
+        "For each block there are two candidates: the file's matrix and its transpose.",
+        "Our model should hold the transpose of what is in the file. Compare with a "
+        "tolerance; which block equals the file's matrix as it stands?",
+        "For block i: ours = model.blocks[i].attention.out.weight, theirs = "
+        "file[f'h.{i}.attn.c_proj.weight'].float(); wrong if ours is nearer to theirs "
+        "than to theirs.T. Compare (ours - theirs).abs().max() with the other.",
+    ),
+)
+def wrong_blocks(answer: Callable[[GPTModel, dict[str, Tensor]], list[int]]) -> str:
+    """Turn some of the matrices, rounded to half precision, and ask which."""
+    for wrong in ([2], [0, 3], [], [0, 1, 2, 3]):
+        model = _varied(seed=5 + len(wrong))
+        file = to_gpt2(model)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.copy_(parameter.half().float())
+            for i in wrong:
+                weight = model.get_parameter(f"blocks.{i}.attention.out.weight")
+                weight.copy_(weight.T.clone())
+        before = [p.clone() for p in model.parameters()]
+        given = sorted(int(i) for i in answer(model, file))
+        require(
+            all(map(torch.equal, before, model.parameters())), "the model was changed"
+        )
+        require(not (given == [] and wrong), f"none found, but {wrong} were turned")
+        right = [i for i in range(DEEP.n_layers) if i not in wrong]
+        require(
+            given != right or given == wrong,
+            f"you give {given}, and the turned ones are {wrong}: the file holds "
+            "(in, out), so a right matrix of ours is its transpose",
+        )
+        require(
+            given == wrong,
+            f"you give {given}, and the turned ones are {wrong}; the numbers were "
+            "rounded, so no two are equal to the last digit",
+        )
+    return "Right: found in each of four models."
+
+
+@functools.cache
+def _mini() -> tuple[GPTModel, tiktoken.Encoding]:
+    return load_pretrained("mini")
+
+
+def _judged(options: dict[str, Any]) -> tuple[float, float, list[list[int]]]:
+    """The share of repeated 4-grams of all texts together, the loss, and the texts."""
+    model, encoding = _mini()
+    prompt = encoding.encode("Once upon a time")
+    ids = torch.tensor([prompt]).expand(8, -1)
+    ids = generate(model, ids, 80, seed=5, **options)
+    with torch.no_grad():
+        logits = model(ids[:, :-1])[:, len(prompt) - 1 :]
+    new = ids[:, len(prompt) :]
+    loss = F.cross_entropy(logits.flatten(0, 1), new.flatten()).item()
+    grams = [tuple(row[i : i + 4]) for row in new.tolist() for i in range(len(row) - 3)]
+    return 1 - len(set(grams)) / len(grams), loss, new.tolist()
+
+
+@exercise(
+    "5.12",
+    "Neither loops nor nonsense",
+    hints=(
+        "One dial against nonsense, one against loops. Which of them works on what?",
+        "Cut the tail, then see whether the texts still vary. A mild penalty costs "
+        "little loss.",
+        "Begin with temperature 0.6 and repetition_penalty 1.1, and go on from there "
+        "by the two numbers that the verdict gives you.",
+    ),
+)
+def neither_loops_nor_nonsense(answer: Any) -> str:
+    """Draw eight continuations and measure repetition and loss."""
+    known = {"temperature", "top_k", "top_p", "min_p", "repetition_penalty"}
+    require(isinstance(answer, dict), "expected a dictionary of options")
+    unknown = sorted(set(answer) - known)
+    require(not unknown, f"{unknown[:1]} is none of {', '.join(sorted(known))}")
+    defaults: dict[str, Any] = {
+        "temperature": 0.0,
+        "top_k": None,
+        "top_p": None,
+        "min_p": None,
+        "repetition_penalty": 1.0,
+    }
+    check_options(**(defaults | answer))
+    repeated, loss, texts = _judged(answer)
+    found = f"{repeated:.1%} of the 4-grams are repeated, and the loss is {loss:.2f}"
+    require(
+        len({tuple(text) for text in texts}) > 1,
+        f"{found}: all eight are the same text, so something has to be drawn",
+    )
+    require(repeated <= 0.03, f"{found}; the texts repeat too much")
+    require(loss <= 2.2, f"{found}; the tokens are too unlikely for the model")
+    return f"Right: {found}."
