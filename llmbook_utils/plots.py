@@ -105,6 +105,27 @@ def line_plot(
     return plot
 
 
+def bar_plot(values: dict[str, float], x_label: str) -> Figure:
+    """Plot named values as horizontal bars, the first on top, each with its number.
+
+    No values and negative ones raise ValueError.
+    """
+    if not values or min(values.values()) < 0:
+        raise ValueError(
+            f"the values are {list(values.values())}; expected one or more, from 0 on"
+        )
+    height = 0.9 + 0.4 * len(values)
+    plot, axes = plt.subplots(figsize=(7.2, height), facecolor="white", layout="tight")
+    plt.close(plot)
+    bars = axes.barh(list(values), list(values.values()), color=PALETTE["query"])
+    axes.bar_label(bars, fmt="%.2f", padding=4)
+    axes.invert_yaxis()
+    axes.set(xlabel=x_label)
+    axes.margins(x=0.1)
+    axes.spines[["top", "right"]].set_visible(False)
+    return plot
+
+
 def _check_series(x: Sequence[float], series: dict[str, list[float]]) -> None:
     others = [name for name in series if name not in SHARED]
     if not series or len(others) > len(OTHERS):

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from llmbook_utils.datasets import load_text
-from llmbook_utils.plots import FOLDER, PALETTE, figure, line_plot
+from llmbook_utils.plots import FOLDER, PALETTE, bar_plot, figure, line_plot
 from llmbook_utils.tokenizer import BytePairTokenizer, get_encoding
 
 ASSETS = FOLDER.parent
@@ -257,3 +257,19 @@ def test_palette_names_are_css_variables_of_the_site():
         encoding="utf-8"
     )
     assert all(f"--bw-{name}:" in css for name in PALETTE)
+
+
+def test_bars_stand_in_order_with_their_numbers():
+    (axes,) = bar_plot({"unigram": 2.869, "mini": 1.85}, "bits per byte").axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["unigram", "mini"]
+    assert [bar.get_width() for bar in axes.patches] == [2.869, 1.85]
+    assert {text.get_text() for text in axes.texts} == {"2.87", "1.85"}
+    low, high = axes.get_ylim()
+    assert low > high, "the first bar is on top"
+    assert axes.get_xlabel() == "bits per byte"
+
+
+@pytest.mark.parametrize("values", [{}, {"loss": -1.0}])
+def test_bars_need_values_from_zero_on(values):
+    with pytest.raises(ValueError, match="expected one or more, from 0 on"):
+        bar_plot(values, "loss")

@@ -94,3 +94,15 @@ def test_a_result_is_opened_by_name_by_path_or_as_it_is(tmp_path):
 def test_parts_that_are_missing_or_of_another_type_are_named(found, says):
     with pytest.raises(ValueError, match=says):
         parts_of(found, {"step": int}, "the run", "tools/x.py")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (ROOT / "results").glob("gpt2-small-*.json"))
+)
+def test_the_published_experiment_begins_and_ends_where_it_should(name):
+    run = load_result(name)
+    assert (run["parameter_count"], run["steps"]) == (162_419_712, 90)
+    assert all(10.9 < loss < 11.05 for loss in run["before"].values())
+    assert run["after"]["training"] < 0.8 < 5 < run["best"]["loss"]
+    assert run["best"]["loss"] == min(loss for _, loss in run["validation"])
+    assert run["after"]["validation"] > run["best"]["loss"]

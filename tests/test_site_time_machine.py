@@ -98,7 +98,7 @@ def test_a_step_is_chosen_with_the_slider_and_the_buttons(reader: Reader) -> Non
     last = dict(MINI["curve"]["validation"])[5000]
     expect(tiles).to_contain_text(f"{last:.2f} validation loss (step 5,000)")
     expect(page.locator(".bw-summary")).to_contain_text(
-        "after 41.0 M tokens (1.71 times its training texts) and 1 h 40 min"
+        "after 41.0 M tokens (1.71 times its training texts) and 1 h 41 min"
     )
     name = slider(page).get_attribute("aria-valuetext")
     assert name == "step 5,000 of 5,000"
@@ -461,7 +461,7 @@ def test_what_is_computed_from_a_record(open_page: Open) -> None:
     logarithmic, linear = found["ticks"]
     assert {100, 1000} < set(logarithmic) and min(logarithmic) >= 20
     assert linear == [0, 500, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000]
-    assert found["durations"] == ["0 s", "1 min 0 s", "19 min 22 s", "1 h 40 min"]
+    assert found["durations"] == ["0 s", "1 min 0 s", "19 min 22 s", "1 h 41 min"]
     assert found["short"] == ["0", "9,999", "164 k", "1.0 M", "8.2 M"]
 
 

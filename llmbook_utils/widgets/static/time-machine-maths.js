@@ -118,10 +118,9 @@ function evenTicks(last, most) {
 
 /** 1162 -> "19 min 22 s" @param {number} seconds */
 export function duration(seconds) {
-  const whole = Math.round(seconds);
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  if (hours) return `${hours} h ${minutes} min`;
-  return minutes ? `${minutes} min ${whole % 60} s` : `${whole} s`;
+  const [whole, rounded] = [Math.round(seconds), Math.round(seconds / 60)];
+  if (whole >= 3600) return `${Math.floor(rounded / 60)} h ${rounded % 60} min`;
+  return whole >= 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole} s`;
 }
 
 /** 8192000 -> "8.2 M" @param {number} n */
