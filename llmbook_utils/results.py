@@ -6,7 +6,9 @@ Not built on a page. The files lie in results/ of the repository, and in the fol
 
 import json
 import os
+import platform
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,12 @@ def load_result(name: str) -> dict[str, Any]:
             return json.loads(path.read_text(encoding="utf-8"))
     known = sorted(path.stem for folder in FOLDERS for path in folder.glob("*.json"))
     raise FileNotFoundError(f"there is no result {name!r}; there are {known}")
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and PyTorch that a run was recorded with."""
+    torch = metadata.version("torch").split("+")[0]  # without the kind of its build
+    return {"python": platform.python_version(), "torch": torch}
 
 
 def open_result(

@@ -23,7 +23,15 @@ from nbformat import v4
 from table_of_contents import FIXED
 
 from llmbook_utils import exercises
-from llmbook_utils.exercises import Verdict, Wrong, check, exercise, hint, require
+from llmbook_utils.exercises import (
+    Verdict,
+    Wrong,
+    check,
+    exercise,
+    hint,
+    numbers,
+    require,
+)
 
 SOLUTIONS = "appendices/c-exercise-solutions.ipynb"
 ALL = exercises.registered()
@@ -175,6 +183,12 @@ def test_require_raises_wrong():
     require(True, "never")
     with pytest.raises(Wrong, match="so it is"):
         require([], "so it is")
+
+
+def test_numbers_are_counted_and_made_numbers():
+    assert numbers((1, "2.5"), 2, "two numbers") == [1.0, 2.5]
+    with pytest.raises(Wrong, match="expected two numbers, got 3"):
+        numbers([1, 2, 3], 2, "two numbers")
 
 
 def test_a_notebook_shows_a_verdict_once():

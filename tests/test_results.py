@@ -1,14 +1,16 @@
 """Recorded runs can be read, in a clone and from an installed package."""
 
+import platform
 import subprocess
 import sys
 import zipfile
 
 import pytest
+import torch
 from book import ROOT
 
 from llmbook_utils import results
-from llmbook_utils.results import load_result, open_result, parts_of
+from llmbook_utils.results import load_result, open_result, parts_of, versions
 
 
 def test_each_file_reads():
@@ -106,3 +108,9 @@ def test_the_published_experiment_begins_and_ends_where_it_should(name):
     assert run["after"]["training"] < 0.8 < 5 < run["best"]["loss"]
     assert run["best"]["loss"] == min(loss for _, loss in run["validation"])
     assert run["after"]["validation"] > run["best"]["loss"]
+
+
+def test_versions_are_those_of_this_run():
+    assert versions()["python"] == platform.python_version()
+    assert torch.__version__.startswith(versions()["torch"])
+    assert "+" not in versions()["torch"]

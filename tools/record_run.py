@@ -25,6 +25,7 @@ from llmbook_utils.loss import bits_per_byte
 from llmbook_utils.model import GPTModel
 from llmbook_utils.plots import line_plot
 from llmbook_utils.pretrained import load_pretrained
+from llmbook_utils.results import versions
 from llmbook_utils.shards import list_works, read_index, read_parts
 
 PROMPT = "Once upon a time"
@@ -185,10 +186,7 @@ def record(
         "recipe": json.loads((run / "recipe.json").read_text()),
         "date": date.today().isoformat(),
         "device": f"{torch.get_num_threads()} CPU cores, {platform.machine()}",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__.split("+")[0],
-        },
+        "versions": versions(),
         "seconds": round(records[-1]["seconds"]),
         "tokens": records[-1]["tokens"],
         "texts": {

@@ -30,6 +30,7 @@ from llmbook_utils.datasets import load_text
 from llmbook_utils.loss import Loader, evaluate
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
+from llmbook_utils.results import versions
 from llmbook_utils.schedule import Schedule
 from llmbook_utils.train import create_optimizer, train
 
@@ -136,10 +137,7 @@ def describe(data: Data) -> dict[str, Any]:
     return {
         "date": date.today().isoformat(),
         "device": f"{torch.get_num_threads()} thread, {platform.machine()}",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__.split("+")[0],
-        },
+        "versions": versions(),
         "text": "story",
         "tokens": {part: len(ids[part]) for part in ids},
         "model": asdict(MODEL),

@@ -12,9 +12,10 @@ import pkgutil
 import re
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "Exercise",
@@ -23,6 +24,7 @@ __all__ = [
     "check",
     "exercise",
     "hint",
+    "numbers",
     "registered",
     "require",
 ]
@@ -80,6 +82,13 @@ def require(condition: object, message: str) -> None:
     """Raise `Wrong(message)` unless the condition holds."""
     if not condition:
         raise Wrong(message)
+
+
+def numbers(answer: Iterable[Any], count: int, expected: str) -> list[float]:
+    """The answer as `count` numbers; `Wrong`, with what was `expected`, for others."""
+    given = [float(number) for number in answer]
+    require(len(given) == count, f"expected {expected}, got {len(given)}")
+    return given
 
 
 def exercise(

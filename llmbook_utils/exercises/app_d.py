@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.data import SlidingWindowDataset
 from llmbook_utils.datasets import load_text
-from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises import Wrong, exercise, numbers, require
 from llmbook_utils.loss import evaluate
 from llmbook_utils.model import GPTModel
 from llmbook_utils.tokenizer import BytePairTokenizer
@@ -38,8 +38,7 @@ SMALL = GPTConfig(
 )
 def rates_by_hand(answer: Sequence[float]) -> str:
     """Compare seven numbers, to two digits."""
-    given = [float(rate) for rate in answer]
-    require(len(given) == 7, f"expected 7 rates, one a step, got {len(given)}")
+    given = numbers(answer, 7, "7 rates, one a step")
     right = [0.002, 0.004, 0.006, 0.0053, 0.0036, 0.0019, 0.0012]
     require(given[0] > 0, "step 0 has the rate 0: it would change nothing")
     mistakes = {

@@ -16,7 +16,7 @@ from llmbook_utils.attention import (
 )
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.datasets import load_text
-from llmbook_utils.exercises import exercise, require
+from llmbook_utils.exercises import exercise, numbers, require
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
 
@@ -50,10 +50,7 @@ def three_weights_by_hand(answer: Any) -> str:
         weights = torch.softmax(scores, dim=-1)
         return torch.cat([weights, (weights @ values)[None]])
 
-    given = [float(number) for number in answer]
-    require(
-        len(given) == 4, f"expected three weights and the context, got {len(given)}"
-    )
+    given = numbers(answer, 4, "three weights and the context")
     slips = {
         "the scores have not been divided by the root of D": result(scores),
         "the scores have been divided by D, which is 4, not by its root": result(

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.datasets import load_text
-from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises import Wrong, exercise, numbers, require
 from llmbook_utils.generate import check_options, generate
 from llmbook_utils.loss import IGNORED, Batch, loss_of
 from llmbook_utils.model import GPTModel
@@ -26,16 +26,16 @@ from llmbook_utils.pretrained import load_pretrained, to_gpt2
 TINY = GPTConfig(
     vocab_size=31, context_length=13, emb_dim=16, n_heads=4, n_layers=2, drop_rate=0.5
 )
+DEEP = replace(TINY, n_layers=4, drop_rate=0.0)
 
 
-def _model() -> GPTModel:
-    """Build a model whose weights are far from uniform, so that its losses differ."""
+def _model(config: GPTConfig = TINY, seed: int = 5) -> GPTModel:
+    """Build a model whose weights are all different from what building gives."""
     with torch.random.fork_rng():
-        torch.manual_seed(5)
-        model = GPTModel(TINY)
+        torch.manual_seed(seed)
+        model = GPTModel(config)
         for parameter in model.parameters():
-            if parameter.dim() == 2:
-                nn.init.normal_(parameter, std=0.4)
+            nn.init.normal_(parameter, std=0.4)
     return model
 
 
@@ -61,9 +61,7 @@ def _close(a: float, b: float, tolerance: float = 0.005) -> bool:
 )
 def three_measures(answer: Sequence[float]) -> str:
     """Compare each number with the right one and with its likely mistakes."""
-    given = [float(value) for value in answer]
-    require(len(given) == 3, f"expected three numbers, got {len(given)}")
-    nats, perplexity, bits = given
+    nats, perplexity, bits = numbers(answer, 3, "three numbers")
     require(
         not _close(nats, 2.0), "2 is the loss in bits a token; a bit has 0.693 nats"
     )
@@ -381,21 +379,6 @@ def beat_the_trigram(answer: Callable[..., Any]) -> str:
     return f"Right: {per_byte:.3f} bits per byte."
 
 
-DEEP = GPTConfig(
-    vocab_size=31, context_length=13, emb_dim=16, n_heads=4, n_layers=4, drop_rate=0.0
-)
-
-
-def _varied(config: GPTConfig = DEEP, seed: int = 3) -> GPTModel:
-    """Build a model whose weights are all different from what building gives."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = GPTModel(config)
-        for parameter in model.parameters():
-            nn.init.normal_(parameter, std=0.4)
-    return model.eval()
-
-
 @exercise(
     "5.7",
     "Cut by hand",
@@ -548,8 +531,8 @@ def pack_and_unpack(answer: Any) -> str:
     pack, unpack = answer
     untied = replace(DEEP, tie_embeddings=False)
     makers: list[Callable[[int], nn.Module]] = [
-        lambda seed: _varied(DEEP, seed),
-        lambda seed: _varied(untied, seed),
+        lambda seed: _model(DEEP, seed).eval(),
+        lambda seed: _model(untied, seed).eval(),
         lambda seed: _seeded(True, seed),
         lambda seed: _seeded(False, seed),
     ]
@@ -664,7 +647,7 @@ def _judge_read(given: Any, tensor: Tensor, name: str, noted: bool) -> None:
 def wrong_blocks(answer: Callable[[GPTModel, dict[str, Tensor]], list[int]]) -> str:
     """Turn some of the matrices, rounded to half precision, and ask which."""
     for wrong in ([2], [0, 3], [], [0, 1, 2, 3]):
-        model = _varied(seed=5 + len(wrong))
+        model = _model(DEEP, 5 + len(wrong)).eval()
         file = to_gpt2(model)
         with torch.no_grad():
             for parameter in model.parameters():

@@ -78,13 +78,6 @@ export function spread(labels, height = 15) {
   }
 }
 
-const svgElement = (tag, attributes, ...children) => {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-};
-
 class EmbeddingMap {
   constructor(model) {
     this.live = new Live({ model, label: "Words", code: 'EmbeddingMap("king queen dog cat", model="path/of/the/folder")', onChange: () => this.update() });
@@ -218,17 +211,17 @@ class EmbeddingMap {
     const above = Math.min(0, ...labels.map(({ y }) => y - 14)); // labels may have been moved out of the box
     const height = Math.max(HEIGHT, ...labels.map(({ y }) => y + 6)) - above;
     const title = `${points.length} tokens in the plane in which the vectors of the words differ most`;
-    const svg = svgElement("svg", { viewBox: `0 ${above} ${WIDTH} ${height}`, role: "img", "aria-label": title, class: "bw-plane" });
-    for (const label of labels) svg.append(...this.#point(label));
-    svg.addEventListener("click", (event) => event.target.dataset.index !== undefined && this.#choose(Number(event.target.dataset.index), false));
-    return svg;
+    const plane = svg("svg", { viewBox: `0 ${above} ${WIDTH} ${height}`, role: "img", "aria-label": title, class: "bw-plane" });
+    for (const label of labels) plane.append(...this.#point(label));
+    plane.addEventListener("click", (event) => event.target.dataset.index !== undefined && this.#choose(Number(event.target.dataset.index), false));
+    return plane;
   }
 
   #point({ kind, index, dotX, dotY, x, y, text }) {
     const data = index === undefined ? {} : { "data-index": index };
-    const dot = svgElement("circle", { cx: dotX.toFixed(1), cy: dotY.toFixed(1), r: kind === "chosen" ? 6 : 4, class: `bw-dot bw-dot-${kind}`, ...data });
-    const name = svgElement("text", { x: x.toFixed(1), y: y.toFixed(1), class: `bw-dot-name bw-dot-name-${kind}`, ...data }, text);
-    const leader = svgElement("line", { x1: dotX.toFixed(1), y1: dotY.toFixed(1), x2: x.toFixed(1), y2: (y - 4).toFixed(1), class: "bw-dot-line" });
+    const dot = svg("circle", { cx: dotX.toFixed(1), cy: dotY.toFixed(1), r: kind === "chosen" ? 6 : 4, class: `bw-dot bw-dot-${kind}`, ...data });
+    const name = svg("text", { x: x.toFixed(1), y: y.toFixed(1), class: `bw-dot-name bw-dot-name-${kind}`, ...data }, text);
+    const leader = svg("line", { x1: dotX.toFixed(1), y1: dotY.toFixed(1), x2: x.toFixed(1), y2: (y - 4).toFixed(1), class: "bw-dot-line" });
     return Math.abs(y - 4 - dotY) > 4 ? [leader, dot, name] : [dot, name];
   }
 

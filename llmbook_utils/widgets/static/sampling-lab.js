@@ -183,23 +183,18 @@ const SETTINGS = {
   length: { label: "Length", least: 1, most: MOST_TOKENS, step: 1, whole: true, plain: true },
 };
 
-/** One number: a slider and a field, and a box where it can be off. */
-class Setting {
+/** One of the settings, with a box where it can be off. */
+class Setting extends NumberInput {
   /** @param {{name: string, value: number | null, most?: number, onChange: () => void}} options */
   constructor({ name, value, most = SETTINGS[name].most, onChange }) {
-    Object.assign(this, { ...SETTINGS[name], most, value, onChange });
+    const { least, step, log } = SETTINGS[name];
+    super({ ...SETTINGS[name], most, value, onChange }, { min: log ? 0 : least, step: log ? 0.01 : step });
     this.on = !("off" in this) || value !== this.off;
     this.last = this.on ? value : this.first;
-    const [id, about] = [uniqueId(), uniqueId()];
-    const { label, least, step, hint } = this;
-    this.field = h("input", { type: "number", class: "bw-number", id, min: least, step: "any", inputmode: this.whole ? "numeric" : "decimal", "aria-describedby": hint && about, oninput: () => this.#read() });
-    this.slider = h("input", { type: "range", min: this.log ? 0 : least, step: this.log ? 0.01 : step, "aria-label": `${label}, slider`, oninput: () => this.#slide() });
     this.box = h("input", { type: "checkbox", oninput: () => this.#switch(this.box.checked) });
-    this.error = h("span", { class: "bw-error", role: "status" });
-    const name_ = "off" in this ? h("label", { class: "bw-label" }, this.box, ` ${label}`) : h("label", { for: id, class: "bw-label" }, label);
-    if ("off" in this) this.field.setAttribute("aria-label", `${label}, value`);
-    const hints = hint ? [h("span", { class: "bw-hint", id: about }, hint)] : [];
-    this.element = h("div", { class: "bw-setting" }, name_, this.field, ...(this.plain ? [] : [this.slider]), this.error, ...hints);
+    const label = "off" in this ? h("label", { class: "bw-label" }, this.box, ` ${this.label}`) : this.name();
+    if ("off" in this) this.field.setAttribute("aria-label", `${this.label}, value`);
+    this.element = h("div", { class: "bw-setting" }, label, this.field, ...(this.plain ? [] : [this.slider]), this.error, ...this.hints);
     this.limit(most);
   }
 
@@ -222,30 +217,20 @@ class Setting {
     this.value = this.on ? this.last : this.off;
     this.box.checked = this.on;
     this.field.disabled = this.slider.disabled = !this.on;
-    if (this.field.valueAsNumber !== this.last) this.field.value = this.last;
     this.slider.value = this.log ? Math.log2(this.last) : this.last;
-    this.slider.setAttribute("aria-valuetext", String(this.last));
-    this.#verdict(true);
+    this.show(this.last);
   }
 
-  #verdict(valid) {
-    const kind = this.whole ? "a whole number" : "a number";
-    this.field.setAttribute("aria-invalid", !valid);
-    this.error.textContent = valid ? "" : `${kind} from ${grouped(this.least)} to ${grouped(this.most)}; ${this.last} is used`;
+  write(bound) {
+    return grouped(bound);
   }
 
-  #read() {
-    const value = this.field.value === "" ? NaN : Number(this.field.value);
-    const valid = value >= this.least && value <= this.most && (!this.whole || Number.isInteger(value));
-    if (!valid) return this.#verdict(false);
-    this.put(value);
-    this.onChange();
+  get used() {
+    return this.last;
   }
 
-  #slide() {
-    const value = this.slider.valueAsNumber;
-    this.put(this.log ? Math.max(1, Math.round(2 ** value)) : Number(value.toFixed(3)));
-    this.onChange();
+  slide(at) {
+    this.put(this.log ? Math.max(1, Math.round(2 ** at)) : Number(at.toFixed(3)));
   }
 
   #switch(on) {
@@ -285,46 +270,22 @@ const choice = (legend, options, onChoose) => {
   return element;
 };
 
-const key = (kind, text) => [h("span", { class: "bw-keyed" }, h("span", { class: `bw-swatch ${kind}` }), ` ${text}`), "   "];
-
-/** Python code with a button that copies it. */
+/** Python code to copy, folded, with a word on where it can come to something else. */
 class Code {
   constructor(label) {
-    this.code = h("code", {});
-    this.button = h("button", { type: "button", class: "bw-button", onclick: () => this.#copy() }, "Copy");
-    const box = h("pre", { class: "bw-code", tabindex: 0, role: "group", "aria-label": label }, this.code);
+    this.python = new PythonCode(label);
     this.note = h("p", { class: "bw-legend" }, "The page runs this model with weights of 8 bits, Python with 16: where two tokens are close, another one can come out.");
-    this.element = h("details", { class: "bw-details" }, h("summary", {}, label), box, this.button, this.note);
+    this.element = h("details", { class: "bw-details" }, h("summary", {}, label), this.python.box, this.python.button, this.note);
   }
 
   /** @param {string[]} lines  @param {boolean} near  whether Python can come to another token now and then */
   show(lines, near) {
-    const text = lines.join("\n");
     this.note.hidden = !near;
-    if (this.code.textContent === text) return;
-    this.code.textContent = text;
-    this.button.textContent = "Copy";
-  }
-
-  async #copy() {
-    try {
-      await navigator.clipboard.writeText(this.code.textContent);
-      this.button.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(this.code); // without the right to copy: the reader's own keys do it
-      this.button.textContent = "Selected: copy it with your keyboard";
-    }
+    this.python.show(lines.join("\n"));
   }
 }
 
 const NAMES = { model: "the model's own", repetition_penalty: "repetition penalty", temperature: "temperature", top_k: "top-k", top_p: "top-p", min_p: "min-p" };
-
-const svg = (tag, attributes, ...children) => {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-};
 
 /** All tokens in the order of their probabilities, with the cuts. */
 class Curve {
@@ -332,7 +293,7 @@ class Curve {
     this.cumulative = false;
     const scale = choice("Height", ["probability", "running sum"], (option) => this.#choose(option === "running sum"));
     this.picture = h("div", { class: "bw-curve" });
-    this.legend = h("p", { class: "bw-legend" }, ...key("bw-line-before", "before (temperature 1, nothing cut)"), ...key("bw-line-uncut", "after the temperature and the penalty"), ...key("bw-line-after", "after the cuts"), ...key("bw-cut", "cut off"));
+    this.legend = h("p", { class: "bw-legend" }, ...keyed("bw-line-before", "before (temperature 1, nothing cut)"), ...keyed("bw-line-uncut", "after the temperature and the penalty"), ...keyed("bw-line-after", "after the cuts"), ...keyed("bw-cut", "cut off"));
     this.element = h("div", {}, scale, this.picture, this.legend);
     this.observer = new ResizeObserver(() => this.picture.clientWidth !== this.width && this.#draw());
     this.observer.observe(this.picture);
@@ -388,10 +349,9 @@ class Curve {
     const points = spread(n).flatMap((rank) => {
       for (; at < rank; at += 1) sum += numbers[ids[at]];
       const p = this.cumulative ? Math.min(1, sum) : numbers[ids[rank - 1]];
-      return p > 0 ? [`${x(rank).toFixed(1)} ${y(p).toFixed(1)}`] : [];
+      return p > 0 ? [[x(rank), y(p)]] : [];
     });
-    // a single point is a line without length, which round ends make visible
-    return svg("path", { class: `bw-curve-line ${kind}`, d: `M${points.length === 1 ? [points[0], points[0]].join("L") : points.join("L")}` });
+    return curveThrough(points, kind);
   }
 
   #axes(x, { y, marks, write }, { left, right, top, bottom, V }) {
@@ -465,7 +425,7 @@ class List {
     // the rest's own bar is drawn where it is to the scale of the others
     if (others) rows.push(this.#row("", `all ${grouped(others)} others together`, "", rest, first ? whole : null));
     renew(this.table, tableOf(["place", "token", "id", "before", "after", ""], rows, "Tokens and their probabilities"));
-    this.legend.replaceChildren(...key("bw-before", "before (temperature 1, nothing cut)"), ...key("bw-after", "after"), "– cut off   ", `full width: ${percent(whole)}`);
+    this.legend.replaceChildren(...keyed("bw-before", "before (temperature 1, nothing cut)"), ...keyed("bw-after", "after"), "– cut off   ", `full width: ${percent(whole)}`);
   }
 
   #row(rank, token, id, pair, whole) {
@@ -511,7 +471,7 @@ class Draws {
     const rows = shown.map((id) => row(tokenNode(vocabulary.bytesOf(id)), [probabilities[id], (times.get(id) ?? 0) / n]));
     if (rest.n) rows.push(row(`${count(rest.n, "other")} together`, rest.pair));
     renew(this.table, tableOf(["token", "probability", "drawn", ""], rows, "Draws and probabilities"));
-    this.legend.replaceChildren(...key("bw-after", "probability"), ...key("bw-drawn", "share of the draws"), `full width: ${percent(whole)}`);
+    this.legend.replaceChildren(...keyed("bw-after", "probability"), ...keyed("bw-drawn", "share of the draws"), `full width: ${percent(whole)}`);
     const first = drawn.slice(0, 10).flatMap((id) => [tokenNode(vocabulary.bytesOf(id)), " "]);
     this.summary.replaceChildren(`${count(n, "draw")} with seed ${options.seed} gave ${count(times.size, "different token")}. In order: `, ...first, n > 10 ? "… " : "", "The first is also the first token of a continuation with this seed.");
     this.code.show(this.#python(), this.near);

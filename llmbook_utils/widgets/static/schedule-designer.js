@@ -32,8 +32,7 @@ export function sumOfRates({ peak, steps, warmup_steps: warmup, floor }) {
 
 /** The steps that are read out: each by its name. @param {Schedule} schedule @returns {[string, number][]} */
 export function namedSteps({ steps, warmup_steps: warmup }) {
-  const found = [["first", 0], ["at the peak", warmup], ["half-way", Math.floor((steps - 1) / 2)], ["last", steps - 1]];
-  return found;
+  return [["first", 0], ["at the peak", warmup], ["half-way", Math.floor((steps - 1) / 2)], ["last", steps - 1]];
 }
 
 /** How many of the steps warm up; at least one is left. */
@@ -85,30 +84,13 @@ export function short(x) {
 /** @param {number} share  0.05 -> "5 %" */
 export const percentOf = (share) => `${Number((100 * share).toFixed(1))} %`;
 
-/** Round numbers from 0 or `low` to `high`, about `n` of them. */
-export function ticks(low, high, n = 5) {
-  const rough = (high - low) / n;
-  const ten = 10 ** Math.floor(Math.log10(rough));
-  const every = [1, 2, 5, 10].map((k) => k * ten).find((step) => step >= rough * (1 - 1e-9));
-  const first = Math.ceil(low / every - 1e-9);
-  const last = Math.floor(high / every + 1e-9);
-  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * every).toPrecision(12)));
-}
-
 /** Whole numbers from 0 to `last`, evenly spread, each once. */
 const stepsTo = (last) => {
   const n = Math.min(last, POINTS);
   return n ? Array.from({ length: n + 1 }, (_, i) => Math.round((i * last) / n)) : [0];
 };
 
-const draw = (tag, attributes, ...children) => {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-};
-
-const write = (x, y, anchor, words, kind = "") => draw("text", { x, y, "text-anchor": anchor, class: kind }, words);
+const write = (x, y, anchor, words, kind = "") => svg("text", { x, y, "text-anchor": anchor, class: kind }, words);
 
 /** A drawing with two axes that is as wide as its place. */
 class Plot {
@@ -134,7 +116,7 @@ class Plot {
 
   #axes(title) {
     const { x, y, left, right, top, bottom } = this;
-    const rule = (x1, y1, x2, y2) => draw("line", { class: "bw-grid", x1, y1, x2, y2 });
+    const rule = (x1, y1, x2, y2) => svg("line", { class: "bw-grid", x1, y1, x2, y2 });
     const rows = ticks(this.y0, this.y1).flatMap((n) => [rule(left, y(n), right, y(n)), write(left - 6, y(n) + 4, "end", short(n))]);
     const columns = ticks(this.x0, this.x1, this.width < 500 ? 3 : 6).filter(Number.isInteger);
     const across = columns.flatMap((n) => [rule(x(n), bottom, x(n), bottom + 5), write(x(n), bottom + 18, "middle", grouped(n))]);
@@ -142,15 +124,13 @@ class Plot {
   }
 
   line(kind, points) {
-    const places = points.map(([a, b]) => `${this.x(a).toFixed(1)} ${this.y(b).toFixed(1)}`);
-    // a single point is a line without length, which round ends make visible
-    return draw("path", { class: `bw-curve-line ${kind}`, d: `M${(places.length === 1 ? [places[0], places[0]] : places).join("L")}` });
+    return curveThrough(points.map(([a, b]) => [this.x(a), this.y(b)]), kind);
   }
 
   show(name, title, ...marks) {
     const { width, height } = this;
     const about = { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": name };
-    this.element.replaceChildren(draw("svg", about, draw("title", {}, name), ...this.#axes(title), ...marks));
+    this.element.replaceChildren(svg("svg", about, svg("title", {}, name), ...this.#axes(title), ...marks));
   }
 }
 
@@ -162,20 +142,22 @@ const SETTINGS = {
   floor: { label: "Floor", least: 0, most: 1, from: 0, to: 1, step: 0.01, hint: "The share of the peak that is left at the last step; at 1 the rate never falls." },
 };
 
-/** One number: a slider and a field. */
-class Dial {
+/** One of the settings. */
+class Dial extends NumberInput {
   /** @param {string} name  @param {() => void} onChange */
   constructor(name, value, onChange) {
-    Object.assign(this, { ...SETTINGS[name], onChange });
-    const [id, about] = [uniqueId(), uniqueId()];
-    const { label, least, most, from, to, step, log, whole } = this;
-    const sides = log ? { min: Math.log10(from), max: Math.log10(to), step: 0.05 } : { min: from, max: to, step };
-    this.slider = h("input", { type: "range", ...sides, "aria-label": `${label}, slider`, oninput: () => this.#slide() });
-    this.field = h("input", { type: "number", class: "bw-number", id, min: least, max: most, step: "any", inputmode: whole ? "numeric" : "decimal", "aria-describedby": about, oninput: () => this.#read() });
-    this.error = h("span", { class: "bw-error", role: "status" });
-    const hint = h("span", { class: "bw-hint", id: about }, this.hint);
-    this.element = h("div", { class: "bw-setting" }, h("label", { for: id, class: "bw-label" }, label), this.field, this.slider, this.error, hint);
+    const { from, to, step, log } = SETTINGS[name];
+    super({ ...SETTINGS[name], onChange }, log ? { min: Math.log10(from), max: Math.log10(to), step: 0.05 } : { min: from, max: to, step });
+    this.element = h("div", { class: "bw-setting" }, this.name(), this.field, this.slider, this.error, ...this.hints);
     this.put(value);
+  }
+
+  write(bound) {
+    return short(bound);
+  }
+
+  get used() {
+    return short(this.value);
   }
 
   /** Take a value, without a call of `onChange`. */
@@ -184,32 +166,13 @@ class Dial {
     this.slider.value = this.log ? Math.log10(value) : value;
   }
 
+  slide(at) {
+    this.#keep(this.log ? Number((10 ** at).toPrecision(this.digits)) : Number(at.toFixed(2)));
+  }
+
   #keep(value) {
     this.value = value;
-    const shown = Number(value.toPrecision(6));
-    if (this.field.valueAsNumber !== shown) this.field.value = shown;
-    this.slider.setAttribute("aria-valuetext", String(shown));
-    this.#verdict(true);
-  }
-
-  #verdict(valid) {
-    const kind = this.whole ? "a whole number" : "a number";
-    this.field.setAttribute("aria-invalid", !valid);
-    this.error.textContent = valid ? "" : `${kind} from ${short(this.least)} to ${short(this.most)}; ${short(this.value)} is used`;
-  }
-
-  #read() {
-    const value = this.field.value === "" ? NaN : Number(this.field.value);
-    const valid = value >= this.least && value <= this.most && (!this.whole || Number.isInteger(value));
-    if (!valid) return this.#verdict(false);
-    this.put(value);
-    this.onChange();
-  }
-
-  #slide() {
-    const at = this.slider.valueAsNumber;
-    this.#keep(this.log ? Number((10 ** at).toPrecision(this.digits)) : Number(at.toFixed(2)));
-    this.onChange();
+    this.show(Number(value.toPrecision(6)));
   }
 }
 
@@ -279,34 +242,6 @@ class Grid {
     this.onChoose(cell.run);
   }
 }
-
-/** A line of Python with a button that copies it. */
-class CodeLine {
-  constructor() {
-    this.code = h("code", {});
-    this.button = h("button", { type: "button", class: "bw-button", onclick: () => this.#copy() }, "Copy");
-    const box = h("pre", { class: "bw-code", tabindex: 0, role: "group", "aria-label": "This schedule in Python" }, this.code);
-    this.element = h("div", { class: "bw-code-line" }, box, this.button);
-  }
-
-  show(line) {
-    if (this.code.textContent === line) return;
-    this.code.textContent = line;
-    this.button.textContent = "Copy";
-  }
-
-  async #copy() {
-    try {
-      await navigator.clipboard.writeText(this.code.textContent);
-      this.button.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(this.code); // without the right to copy: the reader's own keys do it
-      this.button.textContent = "Selected: copy it with your keyboard";
-    }
-  }
-}
-
-const keyed = (kind, words) => [h("span", { class: "bw-keyed" }, h("span", { class: `bw-swatch ${kind}` }), ` ${words}`), "   "];
 
 /** The recorded runs: the nearest one, its losses beside the others', and the grid. */
 class Runs {
@@ -418,7 +353,7 @@ class Runs {
   #levels() {
     const { plot, record } = this;
     const across = (level, words) => [
-      draw("line", { class: "bw-cut-line bw-level", x1: plot.left, x2: plot.right, y1: plot.y(level), y2: plot.y(level) }),
+      svg("line", { class: "bw-cut-line bw-level", x1: plot.left, x2: plot.right, y1: plot.y(level), y2: plot.y(level) }),
       write(plot.right - 4, plot.y(level) - 5, "end", `${words}: ${loss(level)}`, "bw-cut-name"),
     ];
     const levels = [[record.equal_loss, "every token equally likely"], [record.frequency_loss, "token frequencies, nothing else"]];
@@ -429,7 +364,7 @@ class Runs {
     const { run, best } = this;
     const every = run.steps / this.record.points;
     const same = `${count(others, "other run")} with floor ${short(run.floor)}`;
-    const least = best === run ? [] : best ? keyed("bw-run-best", "lowest held-out loss") : [];
+    const least = best && best !== run ? keyed("bw-run-best", "lowest held-out loss") : [];
     this.legend.replaceChildren(...keyed("bw-run-chosen", "nearest run"), ...least, ...keyed("bw-run-other", same), `a point: mean of ${count(every, "step")}, seed ${this.record.seeds[0]}`);
   }
 
@@ -452,11 +387,11 @@ class ScheduleDesigner {
     this.dials = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, dial(name)]));
     this.plot = new Plot({ height: 240, below: "step", paint: () => this.#paint() });
     this.tiles = h("div", { class: "bw-tiles" });
-    this.code = new CodeLine();
+    this.code = new PythonCode("This schedule in Python");
     this.runs = new Runs(model.get("record"), (run) => this.#take(run));
     this.summary = h("p", { class: "bw-summary", "aria-live": "polite" });
     this.element = frame("Schedule designer", h("div", { class: "bw-settings" }, ...Object.values(this.dials).map(({ element }) => element)),
-      this.plot.element, this.tiles, this.code.element, this.summary, this.runs.element);
+      this.plot.element, this.tiles, h("div", { class: "bw-code-line" }, this.code.box, this.code.button), this.summary, this.runs.element);
     this.#draw();
   }
 
@@ -503,7 +438,7 @@ class ScheduleDesigner {
     // the corner at the peak is one of the points
     const points = [...stepsTo(warmup), ...stepsTo(steps - 1 - warmup).map((step) => warmup + step)];
     const line = plot.line("bw-line-after", points.map((step) => [step, rateAt(schedule, step)]));
-    const dots = namedSteps(schedule).map(([, step]) => draw("circle", { class: "bw-dot", cx: plot.x(step), cy: plot.y(rateAt(schedule, step)), r: 5 }));
+    const dots = namedSteps(schedule).map(([, step]) => svg("circle", { class: "bw-dot", cx: plot.x(step), cy: plot.y(rateAt(schedule, step)), r: 5 }));
     const name = `The learning rate over ${count(steps, "step")}: ${this.#sentence().slice(9)}.`;
     const level = floor * peak;
     const low = plot.bottom - plot.y(level) < 24; // no room under the line
@@ -518,13 +453,13 @@ class ScheduleDesigner {
     const [at, late] = [plot.x(warmup), plot.x(warmup) > (plot.left + plot.right) / 2];
     const [middle, low] = [(plot.top + plot.bottom) / 2, plot.bottom - 8];
     const height = Math.abs(middle - away) < Math.abs(low - away) ? low : middle;
-    return [draw("line", { class: "bw-cut-line bw-level", x1: at, x2: at, y1: plot.top, y2: plot.bottom }),
+    return [svg("line", { class: "bw-cut-line bw-level", x1: at, x2: at, y1: plot.top, y2: plot.bottom }),
       write(at + (late ? -6 : 6), height, late ? "end" : "start", `warm-up: ${count(warmup, "step")}`, "bw-cut-name")];
   }
 
   #level(rate, height) {
     const { plot } = this;
-    return [draw("line", { class: "bw-cut-line bw-level", x1: plot.left, x2: plot.right, y1: plot.y(rate), y2: plot.y(rate) }),
+    return [svg("line", { class: "bw-cut-line bw-level", x1: plot.left, x2: plot.right, y1: plot.y(rate), y2: plot.y(rate) }),
       write(plot.left + 0.45 * (plot.right - plot.left), height, "middle", `floor: ${short(rate)}`, "bw-cut-name")];
   }
 

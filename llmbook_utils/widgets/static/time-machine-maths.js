@@ -101,19 +101,12 @@ export function stepPlace({ least, last, log, left, right, gap = 30 }) {
 /** Numbers for an axis: those of 1, 2 and 5 times a power of ten that have room, rounder ones first. */
 export function stepTicks({ least, last, log }, place, room = 44) {
   const powers = Array.from({ length: 12 }, (_, i) => 10 ** i);
-  const all = log ? [1, 5, 2].flatMap((factor) => powers.map((power) => factor * power)) : evenTicks(last, Math.abs(place(last) - place(0)) / room);
+  const all = log ? [1, 5, 2].flatMap((factor) => powers.map((power) => factor * power)) : ticks(0, last, Math.max(1, Math.abs(place(last) - place(0)) / room));
   const kept = log ? [] : [0];
   for (const tick of all.filter((tick) => tick >= (log ? least : 0) && tick <= last)) {
     if (kept.every((other) => Math.abs(place(other) - place(tick)) >= room)) kept.push(tick);
   }
   return kept.sort((a, b) => a - b);
-}
-
-/** Multiples of 1, 2 or 5 times a power of ten up to a number, at most so many. */
-function evenTicks(last, most) {
-  const power = 10 ** Math.floor(Math.log10(last / Math.max(1, most)));
-  const apart = [1, 2, 5, 10].map((factor) => factor * power).find((step) => last / step <= most) ?? last;
-  return Array.from({ length: Math.floor(last / apart) + 1 }, (_, i) => i * apart);
 }
 
 /** 1162 -> "19 min 22 s" @param {number} seconds */

@@ -10,15 +10,7 @@ const [CHART_HEIGHT, BARS_HEIGHT] = [230, 120]; // pixels, as all sizes here
 const [LEAST_CELL, MOST_CELL, WRITTEN_CELL] = [16, 34, 27]; // from the last one on a cell has its number
 const CHARACTER = 7.3; // how wide one is in the small monospaced font
 
-/** An SVG element. */
-function shape(tag, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, typeof value === "number" ? Number(value.toFixed(2)) : value);
-  element.append(...children);
-  return element;
-}
-
-const picture = (width, height, label, ...children) => shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label }, ...children);
+const picture = (width, height, label, ...children) => svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label }, ...children);
 
 const bytesOf = (text) => Array.from(new TextEncoder().encode(text));
 
@@ -76,7 +68,7 @@ class LossChart {
 
   #line(points, kind) {
     const at = points.map(([step, loss]) => `${this.x(step).toFixed(1)},${this.y(loss).toFixed(1)}`);
-    return shape("polyline", { points: at.join(" "), class: `bw-tm-line bw-tm-${kind}` });
+    return svg("polyline", { points: at.join(" "), class: `bw-tm-line bw-tm-${kind}` });
   }
 
   #grid() {
@@ -84,19 +76,19 @@ class LossChart {
     const { low, high } = this.range;
     const apart = Math.ceil((high - low) / 6);
     const rows = Array.from({ length: Math.floor((high - low) / apart) + 1 }, (_, i) => low + i * apart);
-    const row = (loss) => [shape("line", { x1: left, x2: right, y1: this.y(loss), y2: this.y(loss), class: "bw-tm-rule" }), shape("text", { x: left - 8, y: this.y(loss) + 4, "text-anchor": "end" }, String(loss))];
+    const row = (loss) => [svg("line", { x1: left, x2: right, y1: this.y(loss), y2: this.y(loss), class: "bw-tm-rule" }), svg("text", { x: left - 8, y: this.y(loss) + 4, "text-anchor": "end" }, String(loss))];
     const ticks = [...new Set([0, ...stepTicks(this.axis, this.x)])];
-    const name = (step) => shape("text", { x: this.x(step), y: bottom + 22, "text-anchor": step === this.axis.last ? "end" : "middle" }, grouped(step));
+    const name = (step) => svg("text", { x: this.x(step), y: bottom + 22, "text-anchor": step === this.axis.last ? "end" : "middle" }, grouped(step));
     // a logarithmic axis never reaches 0
-    const gap = this.log ? [shape("text", { x: left + 14, y: bottom + 22, "text-anchor": "middle" }, "⋯")] : [];
-    return [...rows.flatMap(row), ...ticks.map(name), ...gap, shape("text", { x: right, y: bottom + 37, "text-anchor": "end" }, "optimizer step")];
+    const gap = this.log ? [svg("text", { x: left + 14, y: bottom + 22, "text-anchor": "middle" }, "⋯")] : [];
+    return [...rows.flatMap(row), ...ticks.map(name), ...gap, svg("text", { x: right, y: bottom + 37, "text-anchor": "end" }, "optimizer step")];
   }
 
   #recorded() {
     const y = this.axis.bottom + 2;
     return this.run.snapshots.map((snapshot) => {
       const x = this.x(snapshot.step);
-      return shape("path", { d: `M${x - 4} ${y + 7}h8l-4 -7z`, class: snapshot === this.now ? "bw-tm-tick bw-tm-tick-now" : "bw-tm-tick" });
+      return svg("path", { d: `M${x - 4} ${y + 7}h8l-4 -7z`, class: snapshot === this.now ? "bw-tm-tick bw-tm-tick-now" : "bw-tm-tick" });
     });
   }
 
@@ -105,9 +97,9 @@ class LossChart {
     const name = `${kind === "other" ? "compared: " : ""}${stepName(snapshot)}`;
     const half = 4 * name.length;
     const middle = Math.max(half, Math.min(this.axis.right + 14 - half, x));
-    const line = shape("line", { x1: x, x2: x, y1: y + 6, y2: this.axis.bottom, class: `bw-tm-marker bw-tm-marker-${kind}` });
-    const dot = training ? [shape("circle", { cx: x, cy: this.y(training.loss), r: 5, class: `bw-tm-dot bw-tm-dot-${kind}` })] : [];
-    return [line, ...dot, shape("text", { x: middle, y, "text-anchor": "middle", class: `bw-tm-name-${kind}` }, name)];
+    const line = svg("line", { x1: x, x2: x, y1: y + 6, y2: this.axis.bottom, class: `bw-tm-marker bw-tm-marker-${kind}` });
+    const dot = training ? [svg("circle", { cx: x, cy: this.y(training.loss), r: 5, class: `bw-tm-dot bw-tm-dot-${kind}` })] : [];
+    return [line, ...dot, svg("text", { x: middle, y, "text-anchor": "middle", class: `bw-tm-name-${kind}` }, name)];
   }
 
   #label() {
@@ -202,7 +194,7 @@ class WeightGrid {
     const { sentence: { length }, place: { room, cell } } = this;
     const strokes = Array.from({ length: length * length }, (_, at) => [Math.floor(at / length), at % length]).filter(([row, column]) => column > row);
     const stroke = ([row, column]) => `M${(room + (column + 0.35) * cell).toFixed(1)} ${(room + (row + 0.65) * cell).toFixed(1)}l${(cell * 0.3).toFixed(1)} ${(-cell * 0.3).toFixed(1)}`;
-    return shape("path", { d: strokes.map(stroke).join(""), class: "bw-tm-hidden" });
+    return svg("path", { d: strokes.map(stroke).join(""), class: "bw-tm-hidden" });
   }
 
   #cell(row, column) {
@@ -211,15 +203,15 @@ class WeightGrid {
     const weight = this.snapshot.attention[row][column];
     const share = Math.sqrt(Math.max(0, Math.min(1, weight))); // so that small weights can be told apart
     const ink = share > 0.66 ? "high" : share > 0.475 ? "middle" : "low";
-    const box = shape("rect", { x, y, width: cell - 1, height: cell - 1, style: `fill: color-mix(in srgb, var(--bw-most) ${(100 * share).toFixed(1)}%, var(--bw-least))` });
+    const box = svg("rect", { x, y, width: cell - 1, height: cell - 1, style: `fill: color-mix(in srgb, var(--bw-most) ${(100 * share).toFixed(1)}%, var(--bw-least))` });
     if (cell < WRITTEN_CELL) return box;
-    return shape("g", {}, box, shape("text", { x: x + cell / 2, y: y + cell / 2 + 4, "text-anchor": "middle", class: `bw-tm-ink-${ink}` }, brief(weight)));
+    return svg("g", {}, box, svg("text", { x: x + cell / 2, y: y + cell / 2 + 4, "text-anchor": "middle", class: `bw-tm-ink-${ink}` }, brief(weight)));
   }
 
   #follower(row, column) {
     const { room, cell } = this.place;
     const at = { x: room + column * cell + 1.5, y: room + row * cell + 1.5, width: cell - 4, height: cell - 4 };
-    return [shape("rect", { ...at, class: "bw-tm-follow-under" }), shape("rect", { ...at, class: "bw-tm-follow" })];
+    return [svg("rect", { ...at, class: "bw-tm-follow-under" }), svg("rect", { ...at, class: "bw-tm-follow" })];
   }
 
   #names(names) {
@@ -228,8 +220,8 @@ class WeightGrid {
       const middle = room + (i + 0.5) * cell;
       const kind = (chosen) => (chosen ? "bw-tm-token bw-tm-token-now" : "bw-tm-token");
       return [
-        shape("text", { x: room - 6, y: middle + 4, "text-anchor": "end", class: kind(i === this.cursor.row) }, name),
-        shape("text", { transform: `translate(${(middle + 4).toFixed(1)} ${room - 6}) rotate(-90)`, class: kind(i === this.cursor.column) }, name),
+        svg("text", { x: room - 6, y: middle + 4, "text-anchor": "end", class: kind(i === this.cursor.row) }, name),
+        svg("text", { transform: `translate(${(middle + 4).toFixed(1)} ${room - 6}) rotate(-90)`, class: kind(i === this.cursor.column) }, name),
       ];
     });
   }
@@ -239,7 +231,7 @@ class WeightGrid {
     const at = { x: room + column * cell - 0.5, y: room + row * cell - 0.5, width: cell, height: cell };
     // a pale line inside: the frame is seen on light and dark cells
     const inside = { x: at.x + 2, y: at.y + 2, width: cell - 4, height: cell - 4 };
-    return [shape("rect", { ...inside, class: "bw-tm-frame-under" }), shape("rect", { ...at, class: "bw-tm-frame" })];
+    return [svg("rect", { ...inside, class: "bw-tm-frame-under" }), svg("rect", { ...at, class: "bw-tm-frame" })];
   }
 
   #point(event) {
@@ -350,15 +342,15 @@ class HeadOnTheWay {
     const [bottom, height] = [BARS_HEIGHT - 20, scale * share];
     const kind = snapshot === this.now ? "now" : snapshot === this.other ? "other" : "rest";
     const step = snapshot.step < 1000 ? String(snapshot.step) : `${Number((snapshot.step / 1000).toFixed(1))}k`;
-    const text = (content, y) => shape("text", { x: (i + 0.5) * each, y, "text-anchor": "middle", class: `bw-tm-name-${kind}` }, content);
+    const text = (content, y) => svg("text", { x: (i + 0.5) * each, y, "text-anchor": "middle", class: `bw-tm-name-${kind}` }, content);
     // all of its column can be pressed, also where the bar is low
-    const whole = shape("rect", { x: i * each, y: 0, width: each, height: BARS_HEIGHT, class: "bw-tm-column" });
-    const bar = shape("rect", { x: i * each + 3, y: bottom - height, width: each - 6, height: Math.max(1, height), class: `bw-tm-bar bw-tm-bar-${kind}` });
+    const whole = svg("rect", { x: i * each, y: 0, width: each, height: BARS_HEIGHT, class: "bw-tm-column" });
+    const bar = svg("rect", { x: i * each + 3, y: bottom - height, width: each - 6, height: Math.max(1, height), class: `bw-tm-bar bw-tm-bar-${kind}` });
     const y = bottom - scale * others;
-    const line = (kind) => shape("line", { x1: i * each + 2, x2: (i + 1) * each - 2, y1: y, y2: y, class: kind });
+    const line = (kind) => svg("line", { x1: i * each + 2, x2: (i + 1) * each - 2, y1: y, y2: y, class: kind });
     const lines = others === null ? [] : [line("bw-tm-others-under"), line("bw-tm-others")];
     const top = Math.min(y, bottom - height); // the number stands above both
-    return shape("g", { "data-index": i }, whole, bar, ...lines, text(brief(share), top - 5), text(step, bottom + 16));
+    return svg("g", { "data-index": i }, whole, bar, ...lines, text(brief(share), top - 5), text(step, bottom + 16));
   }
 }
 
