@@ -4,7 +4,7 @@ PIP_ARGS ?=
 PORT ?= 8000
 BIN := .venv/bin
 NOTEBOOKS := intro.ipynb chapters appendices
-NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg
+NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/support/nbval_sanitize.cfg
 export TQDM_DISABLE := 1
 
 .DEFAULT_GOAL := help

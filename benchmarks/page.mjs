@@ -91,8 +91,8 @@ function products({ model }, n) {
   for (const { attention, feedForward } of blocks) {
     kernel.linear(attention.qkv, hidden, n, attention.project);
     kernel.linear(attention.context, hidden, n, attention.out);
-    kernel.linear(feedForward.wide, hidden, n, feedForward.widen);
-    kernel.linear(attention.context, feedForward.wide, n, feedForward.narrow);
+    kernel.linear(feedForward.wide, hidden, n, feedForward.upProj);
+    kernel.linear(attention.context, feedForward.wide, n, feedForward.downProj);
   }
   kernel.linear(model.logits, hidden, 1, head);
 }
@@ -152,13 +152,13 @@ const tasks = {
   async parts({ side: name, n, runs }) {
     const side = sides.get(name);
     const { kernel, blocks } = side.model;
-    const { wide, widen } = blocks[0].feedForward;
+    const { wide, upProj } = blocks[0].feedForward;
     const times = { many: [], one: [], gelu: [] };
     for (let run = 0; run < runs; run += 1) {
       times.many.push(await milliseconds(() => products(side, n)));
       times.one.push((await milliseconds(() => repeat(10, () => products(side, 1)))) / 10);
-      for (let i = 0; i < n * widen.rows; i += 1) wide[i] = (i % 64) / 16 - 2;
-      times.gelu.push(await milliseconds(() => repeat(blocks.length, () => kernel.gelu(wide, n * widen.rows))));
+      for (let i = 0; i < n * upProj.rows; i += 1) wide[i] = (i % 64) / 16 - 2;
+      times.gelu.push(await milliseconds(() => repeat(blocks.length, () => kernel.gelu(wide, n * upProj.rows))));
     }
     return times;
   },

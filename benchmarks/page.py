@@ -33,7 +33,7 @@ from playwright.sync_api import sync_playwright
 from safetensors.torch import load
 
 from llmbook_utils.config import MINI, GPTConfig
-from llmbook_utils.datasets import load_text
+from llmbook_utils.files.datasets import load_text
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
 from llmbook_utils.widgets import site_files
@@ -60,7 +60,7 @@ TABLE = "token_embedding.weight"
 Parameters = dict[str, torch.Tensor]
 
 
-def dequantised(content: bytes) -> Parameters:
+def dequantized(content: bytes) -> Parameters:
     """The parameters that a page makes of its file."""
     found = load(content)
     return {
@@ -118,8 +118,8 @@ class Graph:
         return self.linear(context, f"blocks.{i}.attention.out")
 
     def feed_forward(self, x: str, name: str) -> str:
-        wide = self.add("Gelu", self.linear(x, f"{name}.widen"), approximate="tanh")
-        return self.linear(wide, f"{name}.narrow")
+        wide = self.add("Gelu", self.linear(x, f"{name}.up_proj"), approximate="tanh")
+        return self.linear(wide, f"{name}.down_proj")
 
     def rename(self, output: str, name: str) -> None:
         (node,) = (node for node in self.nodes if output in node.output)
@@ -143,7 +143,7 @@ class Graph:
         logits = self.add("MatMul", self.norm(last, "final_norm"), table)
         self.rename(logits, "logits")
 
-    def serialised(self) -> bytes:
+    def serialized(self) -> bytes:
         """The bytes of the model's file."""
         from onnx import TensorProto, checker, helper, numpy_helper
 
@@ -179,8 +179,8 @@ def fill(folder: Path, files: dict[str, bytes], ort: Path | None) -> None:
     for name in ("page.html", "page.mjs"):
         (folder / name).write_bytes((HERE / name).read_bytes())
     if ort:
-        graph = Graph(MINI, dequantised(files["mini.safetensors"]))
-        (folder / "mini.onnx").write_bytes(graph.serialised())
+        graph = Graph(MINI, dequantized(files["mini.safetensors"]))
+        (folder / "mini.onnx").write_bytes(graph.serialized())
         (folder / "ort").mkdir()
         for name in ORT_FILES:
             (folder / "ort" / name).write_bytes((ort / name).read_bytes())
@@ -313,7 +313,7 @@ def using(new_page: Callable[[], "Page"], text: str, runs: int) -> None:
 
 def answering(text: str, runs: int) -> None:
     """The same reply from Python, in a notebook."""
-    answerer = Answerer(*load_pretrained("mini"), normalised=True)
+    answerer = Answerer(*load_pretrained("mini"), normalized=True)
     want = ["blocks.*.attention.weights", "logits.last"]
     message = {"kind": "run", "seq": 0, "text": text, "want": want}
     times = []
@@ -362,7 +362,7 @@ def main() -> None:
     args = read_arguments()
     files, few = site_files(), max(1, args.runs // 5)
     sides = [OURS, PLAIN, ORT] if args.ort else [OURS, PLAIN]
-    parameters = dequantised(files["mini.safetensors"])
+    parameters = dequantized(files["mini.safetensors"])
     model = GPTModel(MINI).eval()
     model.load_state_dict(parameters | {"head.weight": parameters[TABLE]})
     tokenizer = load_pretrained("mini")[1]

@@ -20,7 +20,7 @@ import tiktoken
 import tokenizers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from llmbook_utils.datasets import load_text
+from llmbook_utils.files.datasets import load_text
 from llmbook_utils.tokenizer import (
     BytePairTokenizer,
     get_encoding,

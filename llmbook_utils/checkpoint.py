@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from llmbook_utils.checkpoint_files import (
+from llmbook_utils.files.checkpoint import (
     check_config,
     check_weights,
     optimizer_state,

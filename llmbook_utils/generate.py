@@ -54,7 +54,7 @@ def next_token_probabilities(
     """
     check_options(temperature, top_k, top_p, min_p, repetition_penalty)
     if repetition_penalty != 1.0:
-        logits = penalise(logits, ids, repetition_penalty)
+        logits = penalize(logits, ids, repetition_penalty)
     if temperature == 0:
         largest = logits.argmax(dim=-1, keepdim=True)
         return torch.zeros_like(logits).scatter(-1, largest, 1.0)
@@ -99,7 +99,7 @@ def keep(probabilities: Tensor, kept: Tensor) -> Tensor:
     return probabilities / probabilities.sum(dim=-1, keepdim=True)
 
 
-def penalise(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
+def penalize(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
     """Make tokens that are in `ids` (B, T) less likely.
 
     A positive logit is divided by the penalty, a negative one multiplied: dividing it

@@ -36,15 +36,15 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: GPTConfig):
         super().__init__()
-        self.widen = nn.Linear(config.emb_dim, 4 * config.emb_dim)
-        self.narrow = nn.Linear(4 * config.emb_dim, config.emb_dim)
+        self.up_proj = nn.Linear(config.emb_dim, 4 * config.emb_dim)
+        self.down_proj = nn.Linear(4 * config.emb_dim, config.emb_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.narrow(F.gelu(self.widen(x), approximate="tanh"))
+        return self.down_proj(F.gelu(self.up_proj(x), approximate="tanh"))
 
 
 class TransformerBlock(nn.Module):
-    """Attention and feed-forward network, each normalised first and added to its input.
+    """Attention and feed-forward network, each normalized first and added to its input.
 
     In and out: (B, T, C); the attention weights come back when they are asked for.
     """
@@ -74,10 +74,10 @@ class TransformerBlock(nn.Module):
 
 
 # layers whose result is added to the residual stream
-OUTPUTS = ("attention.out.weight", "feed_forward.narrow.weight")
+OUTPUTS = ("attention.out.weight", "feed_forward.down_proj.weight")
 
 
-def initialise(model: nn.Module) -> None:
+def initialize(model: nn.Module) -> None:
     """Draw weights as GPT-2 did: N(0, 0.02), biases 0, and smaller at residual outputs.
 
     Each block adds twice to the residual stream; its output layers are scaled by
@@ -127,7 +127,7 @@ class GPTModel(nn.Module):
         if config.tie_embeddings:
             self.head.weight = self.token_embedding.weight
         if init == "gpt2":
-            initialise(self)
+            initialize(self)
 
     def forward(
         self,

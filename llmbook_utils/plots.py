@@ -1,4 +1,4 @@
-"""Figures and plots in the book's palette, where one colour means one thing.
+"""Figures and plots in the book's palette, where one color means one thing.
 
 Not built on a page. A figure is an SVG file in assets/figures: its title is the text
 for readers who cannot see it, its desc is the caption. Left out: whatever a reader
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 FOLDER = Path(__file__).parent / "assets" / "figures"
 DESC = re.compile(r"\s*<desc(?P<id> id=\"[^\"]+\")>(?P<caption>.*?)</desc>", re.DOTALL)
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart
+# Okabe and Ito's colors, which color-blind readers can tell apart
 PALETTE = {
     "query": "#0072B2",
     "key": "#E69F00",
@@ -26,7 +26,7 @@ PALETTE = {
     "valid": "#CC79A7",
     "masked": "#8A8A8A",
 }
-# colour, marker and line of the series that the whole book shares, then of any other
+# color, marker and line of the series that the whole book shares, then of any other
 SHARED = {
     "training": (PALETTE["train"], "o", "-"),
     "validation": (PALETTE["valid"], "s", "--"),
@@ -44,7 +44,7 @@ OTHERS = [
 class BookFigure:
     """A figure of the book; `svg` is the text of its file.
 
-    A notebook shows it as HTML, so that its lines and text take the page's colour.
+    A notebook shows it as HTML, so that its lines and text take the page's color.
     """
 
     name: str
@@ -86,7 +86,7 @@ def line_plot(
     """Plot each named series over x, on a white panel of its own.
 
     "training" and "validation" look the same in the whole book; up to 5 others get
-    the remaining colours, markers and lines in turn. No series, too many, or one that
+    the remaining colors, markers and lines in turn. No series, too many, or one that
     is not as long as x raise ValueError.
     """
     _check_series(x, series)
@@ -95,8 +95,8 @@ def line_plot(
     plt.close(plot)
     others = iter(OTHERS)
     for name, values in series.items():
-        colour, marker, line = SHARED[name] if name in SHARED else next(others)
-        axes.plot(x, values, color=colour, marker=marker, linestyle=line, label=name)
+        color, marker, line = SHARED[name] if name in SHARED else next(others)
+        axes.plot(x, values, color=color, marker=marker, linestyle=line, label=name)
     axes.set(xlabel=x_label, ylabel=y_label)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -22,11 +22,11 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, S
 
 from llmbook_utils.checkpoint import load_checkpoint, save_checkpoint
 from llmbook_utils.config import GPTConfig
+from llmbook_utils.files.shards import TokenShards, read_index
 from llmbook_utils.loss import Batch
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import save_pretrained
-from llmbook_utils.recipe import Recipe, create_schedule, settle_recipe
-from llmbook_utils.shards import TokenShards, read_index
+from llmbook_utils.runs.recipe import Recipe, create_schedule, settle_recipe
 from llmbook_utils.tokenizer import get_encoding
 from llmbook_utils.train import History, Progress, create_optimizer, train
 
@@ -171,6 +171,6 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
 
 
 if __name__ == "__main__":
-    from llmbook_utils.pretrain_command import main
+    from llmbook_utils.cli import main
 
     main()

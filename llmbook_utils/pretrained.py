@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from llmbook_utils.config import GPTConfig
-from llmbook_utils.gpt2_files import (
+from llmbook_utils.files.gpt2 import (
     CONFIG,
     TOKENIZER,
     WEIGHTS,
@@ -28,7 +28,7 @@ from llmbook_utils.gpt2_files import (
     drop_extras,
     open_weights,
 )
-from llmbook_utils.hub import find_folder
+from llmbook_utils.files.hub import find_folder
 from llmbook_utils.model import GPTModel
 from llmbook_utils.tokenizer import END_OF_TEXT, get_encoding, save_encoding
 
@@ -41,8 +41,8 @@ GPT2_NAMES = {
     "attention.qkv": "attn.c_attn",
     "attention.out": "attn.c_proj",
     "norm_2": "ln_2",
-    "feed_forward.widen": "mlp.c_fc",
-    "feed_forward.narrow": "mlp.c_proj",
+    "feed_forward.up_proj": "mlp.c_fc",
+    "feed_forward.down_proj": "mlp.c_proj",
     "final_norm": "ln_f",
     "head": "lm_head",
     "scale": "weight",

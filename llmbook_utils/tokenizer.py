@@ -1,6 +1,6 @@
 """Tokenizers: text to ids and back, word by word or by byte pair encoding (BPE).
 
-Built in chapters/02-working-with-text-data.ipynb. Left out: Unicode normalisation, and
+Built in chapters/02-working-with-text-data.ipynb. Left out: Unicode normalization, and
 the speed of compiled code: `BytePairTokenizer.to_tiktoken` hands the same merges to
 `tiktoken`, which the rest of the book uses.
 """
@@ -112,7 +112,7 @@ def merge(ids: list[int], pair: tuple[int, int], new_id: int) -> list[int]:
 
 
 class PairCounts:
-    """Counts of neighbouring ids in a collection of words, kept right through merges.
+    """Counts of neighboring ids in a collection of words, kept right through merges.
 
     >>> pairs = PairCounts(Counter({b"lamp": 2, b"lap": 3}))
     >>> pairs.best() == (ord("l"), ord("a"))
@@ -188,7 +188,7 @@ def learn_ranks(text: str, n_tokens: int) -> dict[bytes, int]:
 def merge_steps(chunk: bytes, ranks: dict[bytes, int]) -> Iterator[list[bytes]]:
     """Yield the parts of a chunk: its single bytes, then the parts after each merge.
 
-    The neighbours to merge next are those that make the token of the lowest rank, and
+    The neighbors to merge next are those that make the token of the lowest rank, and
     the leftmost of equals.
 
     >>> list(merge_steps(b"teas", {b"ea": 256, b"sea": 257, b"eas": 258}))

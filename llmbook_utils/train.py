@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, distributed, nn
 from tqdm import tqdm
 
-from llmbook_utils.datasets import quiet_bars
+from llmbook_utils.env import quiet_bars
 from llmbook_utils.loss import (
     Batch,
     Loader,

@@ -46,7 +46,7 @@ def run(notebook: NotebookNode, folder: Path) -> None:
 
 
 def merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Join neighbouring pieces of one stream: where the kernel cut them is chance."""
+    """Join neighboring pieces of one stream: where the kernel cut them is chance."""
     merged: list[NotebookNode] = []
     for output in outputs:
         same = merged and output.output_type == merged[-1].output_type == "stream"
@@ -57,7 +57,7 @@ def merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return merged
 
 
-def normalise(notebook: NotebookNode) -> None:
+def normalize(notebook: NotebookNode) -> None:
     """Keep what a reader sees and drop what differs between machines and runs."""
     notebook.metadata = NotebookNode(
         {
@@ -87,7 +87,7 @@ def execute(path: Path) -> float:
     start = time.perf_counter()
     notebook = nbformat.read(path, as_version=4)
     run(notebook, path.resolve().parent)
-    normalise(notebook)
+    normalize(notebook)
     write(notebook, path)
     return time.perf_counter() - start
 

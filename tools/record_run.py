@@ -3,7 +3,7 @@
     python tools/record_run.py RUN --tokens TOKENS --works works.tsv --out results/mini.json
 
 Reads the run's metrics and the models that it kept, and writes, for each of them, its loss, bits per byte on the
-validation works, a sample from a fixed seed, one attention head on a fixed sentence and the neighbours of a few
+validation works, a sample from a fixed seed, one attention head on a fixed sentence and the neighbors of a few
 embeddings. Beside the JSON go the log, a line a step, and the curve as an SVG.
 """
 
@@ -20,13 +20,13 @@ import matplotlib
 import tiktoken
 import torch
 
+from llmbook_utils.files.shards import list_works, read_index, read_parts
 from llmbook_utils.generate import generate, stream_text
 from llmbook_utils.loss import bits_per_byte
 from llmbook_utils.model import GPTModel
 from llmbook_utils.plots import line_plot
 from llmbook_utils.pretrained import load_pretrained
-from llmbook_utils.results import versions
-from llmbook_utils.shards import list_works, read_index, read_parts
+from llmbook_utils.runs.results import versions
 
 PROMPT = "Once upon a time"
 OPTIONS = {"temperature": 0.7, "top_p": 0.95, "seed": 4}
@@ -38,7 +38,7 @@ NEIGHBOURS = 6
 EVERY = 25  # steps that a point of the curve is the mean of
 
 
-def neighbours(
+def neighbors(
     model: GPTModel, tokenizer: tiktoken.Encoding
 ) -> dict[str, list[list[Any]]]:
     """For each word the tokens whose embeddings point most nearly the same way, with the cosine."""
@@ -117,7 +117,7 @@ def snapshot(
         "greedy": "".join(stream_text(model, tokenizer, PROMPT, NEW_TOKENS // 2)),
         "repeated": repetitions(model, tokenizer),
         "attention": attention(model, tokenizer, layer, head),
-        "neighbours": neighbours(model, tokenizer),
+        "neighbors": neighbors(model, tokenizer),
     }
 
 

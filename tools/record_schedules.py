@@ -26,11 +26,11 @@ import torch
 
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.data import create_dataloader
-from llmbook_utils.datasets import load_text
+from llmbook_utils.files.datasets import load_text
 from llmbook_utils.loss import Loader, evaluate
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
-from llmbook_utils.results import versions
+from llmbook_utils.runs.results import versions
 from llmbook_utils.schedule import Schedule
 from llmbook_utils.train import create_optimizer, train
 

@@ -63,7 +63,7 @@ def named_in(cell: str) -> list[str]:
 
 
 def library_text(names: Iterable[str], source: str) -> str:
-    """Join definitions: neighbours keep the library's blank lines, others get two.
+    """Join definitions: neighbors keep the library's blank lines, others get two.
 
     Raises ValueError for a name that the library does not define.
     """
@@ -75,8 +75,8 @@ def library_text(names: Iterable[str], source: str) -> str:
             )
         first, last = places[name]
         between = lines[end:first]
-        neighbours = end <= first and not any(between)
-        text += (between if neighbours else ["", ""]) if text else []
+        neighbors = end <= first and not any(between)
+        text += (between if neighbors else ["", ""]) if text else []
         text += lines[first:last]
         end = last
     return "\n".join(text)

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.data import SlidingWindowDataset
-from llmbook_utils.datasets import load_text
 from llmbook_utils.exercises import Wrong, exercise, numbers, require
+from llmbook_utils.files.datasets import load_text
 from llmbook_utils.loss import evaluate
 from llmbook_utils.model import GPTModel
 from llmbook_utils.tokenizer import BytePairTokenizer

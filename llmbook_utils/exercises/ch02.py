@@ -7,8 +7,8 @@ import tiktoken
 import torch
 
 from llmbook_utils.data import SlidingWindowDataset
-from llmbook_utils.datasets import load_text
 from llmbook_utils.exercises import exercise, require
+from llmbook_utils.files.datasets import load_text
 from llmbook_utils.tokenizer import BytePairTokenizer, get_encoding, learn_ranks
 
 

@@ -15,8 +15,8 @@ from llmbook_utils.attention import (
     explicit_attention,
 )
 from llmbook_utils.config import GPTConfig
-from llmbook_utils.datasets import load_text
 from llmbook_utils.exercises import exercise, numbers, require
+from llmbook_utils.files.datasets import load_text
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
 
@@ -124,7 +124,7 @@ def softmax_that_survives(answer: Callable[[Tensor], Tensor]) -> str:
 
 @exercise(
     "3.3",
-    "Two layers, one behaviour",
+    "Two layers, one behavior",
     hints=(
         "Which product of the two matrices decides about the scores?",
         "Multiply W_q by a matrix R from the right. What must W_k be multiplied by so "

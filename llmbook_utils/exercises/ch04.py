@@ -50,12 +50,12 @@ def _tensor(answer: Any, shape: tuple[int, ...], call: str) -> Tensor:
 
 @exercise(
     "4.1",
-    "Normalise by hand",
+    "Normalize by hand",
     hints=(
         "Three steps: mean, variance, and what the learned numbers do at the end.",
         "The mean is 5. The squares of (-3, 3, -1, 1, 0) add up to 20. Divide by the "
         "number of entries, not by one less.",
-        "The standard deviation is 2, so the normalised vector is (-1.5, 1.5, -0.5, "
+        "The standard deviation is 2, so the normalized vector is (-1.5, 1.5, -0.5, "
         "0.5, 0). Now multiply by the scale and add the shift, number by number.",
     ),
 )
@@ -68,7 +68,7 @@ def normalise_by_hand(answer: Any) -> str:
     require(given.shape == (5,), f"expected five numbers, got {len(given)}")
     y = (x - 5) / 2
     mistakes = [
-        (y, "that is the normalised vector; scale and shift are still to come"),
+        (y, "that is the normalized vector; scale and shift are still to come"),
         (y * scale, "the scale has been applied, the shift has not"),
         (
             (x - 5) / 5**0.5 * scale + shift,
@@ -145,7 +145,7 @@ def _judge_count(given: Any, wanted: int, config: GPTConfig) -> None:
     ),
 )
 def alike_to_a_norm(answer: Any) -> str:
-    """Normalise both, then rule out the two plain ways."""
+    """Normalize both, then rule out the two plain ways."""
     require(len(answer) == 2, f"expected two lists, got {len(answer)}")
     vectors = torch.tensor([[float(v) for v in one] for one in answer]).double()
     require(vectors.shape == (2, 4), "expected two lists of four numbers each")
@@ -201,7 +201,7 @@ def _listening(block: TransformerBlock) -> Iterator[dict[str, int]]:
     "A parallel block",
     hints=(
         "How many times is the norm needed, and on what does it act?",
-        "Compute the normalised copy once and give it to both parts. Attention returns "
+        "Compute the normalized copy once and give it to both parts. Attention returns "
         "a pair: vectors and weights.",
         "y = block.norm_1(x), then x + block.attention(y)[0] + block.feed_forward(y).",
     ),
@@ -227,10 +227,10 @@ def parallel_block(answer: Callable[[TransformerBlock, Tensor], Tensor]) -> str:
         mistakes = {
             "x is missing: nothing carries the stream past the parts": a + f,
             "x was added twice, once with each part": 2 * x + a + f,
-            "the normalised copy took the place of x in the sum": y + a + f,
+            "the normalized copy took the place of x in the sum": y + a + f,
             "the feed-forward network read what attention had added; both read the "
             "same copy": later + block.feed_forward(block.norm_1(later)),
-            "the parts read x itself, not the normalised copy": x
+            "the parts read x itself, not the normalized copy": x
             + block.attention(x)[0]
             + block.feed_forward(x),
             "the feed-forward network is missing": later,

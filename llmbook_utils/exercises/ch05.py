@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llmbook_utils.config import GPTConfig
-from llmbook_utils.datasets import load_text
 from llmbook_utils.exercises import Wrong, exercise, numbers, require
+from llmbook_utils.files.datasets import load_text
 from llmbook_utils.generate import check_options, generate
 from llmbook_utils.loss import IGNORED, Batch, loss_of
 from llmbook_utils.model import GPTModel

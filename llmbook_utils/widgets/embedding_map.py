@@ -13,7 +13,7 @@ NEIGHBOURS = 10
 
 
 class EmbeddingMap(LiveWidget):
-    """Show words in the plane in which their embeddings differ most, and neighbours.
+    """Show words in the plane in which their embeddings differ most, and neighbors.
 
     `text` holds words between spaces or commas; each is read with a space before it, as
     inside a sentence, and those that are several tokens are left out. What LiveWidget
@@ -35,15 +35,15 @@ class EmbeddingMap(LiveWidget):
         (reading,) = self.ask({"kind": "run", "text": words})
         return {
             "words": {"kind": "run", "text": words, "want": want},
-            "neighbours": {
-                "kind": "neighbours",
+            "neighbors": {
+                "kind": "neighbors",
                 "ids": [reading["tokens"][0]["id"]],
                 "options": {"n": NEIGHBOURS},
             },
         }
 
     def fallback(self) -> str:
-        reply = self.example["neighbours"][0]
+        reply = self.example["neighbors"][0]
         word = show(reply["tokens"][0]["bytes"])
         caption = (
             f"The tokens of {self.model['name']} whose embeddings point most nearly "
@@ -51,6 +51,6 @@ class EmbeddingMap(LiveWidget):
         )
         rows = [
             [show(token["bytes"]), f"{token['similarity']:.3f}"]
-            for token in reply["neighbours"]
+            for token in reply["neighbors"]
         ]
         return table(caption, ["token", "cosine similarity"], rows)

@@ -21,18 +21,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from llmbook_utils.config import GPTConfig
-from llmbook_utils.explain import explain
+from llmbook_utils.files.hub import SHIPPED
 from llmbook_utils.generate import (
     Reader,
     draw,
     next_token_probabilities,
     uniform_numbers,
 )
-from llmbook_utils.hub import SHIPPED
+from llmbook_utils.inside.explain import explain
+from llmbook_utils.inside.trace import Changes, Trace
 from llmbook_utils.model import GPTModel, evaluating
 from llmbook_utils.pretrained import load_pretrained
 from llmbook_utils.tokenizer import END_OF_TEXT
-from llmbook_utils.trace import Changes, Trace
 from llmbook_utils.widgets.base import BookWidget, Message
 from llmbook_utils.widgets.tokens import LIMIT, check_text, pack_ranks
 from llmbook_utils.widgets.weights import pack, published, special_tokens
@@ -52,10 +52,10 @@ TYPED = str.maketrans(
 )
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Write quotes, dashes and dots as the texts of `mini` do.
 
-    >>> normalise("“It’s late” — she said…")
+    >>> normalize("“It’s late” — she said…")
     '"It\\'s late" -- she said...'
     """
     return text.translate(TYPED)
@@ -85,16 +85,16 @@ def describe(name: str) -> dict[str, Any]:
         "ranks": ranks,
         "special": special_tokens(tokenizer),
         "config": sizes(model.config),
-        "normalised": True,
+        "normalized": True,
     }
 
 
 class Answerer:
     """Answers requests to a model, as `static/live-model.js` does on a page."""
 
-    def __init__(self, model: GPTModel, tokenizer: tiktoken.Encoding, normalised: bool):
+    def __init__(self, model: GPTModel, tokenizer: tiktoken.Encoding, normalized: bool):
         self.model, self.tokenizer = model, tokenizer
-        self.normalised = normalised
+        self.normalized = normalized
         ends = special_tokens(tokenizer)
         self.end: int | None = ends.get(END_OF_TEXT)
 
@@ -107,7 +107,7 @@ class Answerer:
             raise ValueError(f"id {strange[0]} is not in the vocabulary of {size}")
         text = message.get("text") or ""
         last = re.sub("[\ud800-\udfff]", "\ufffd", text[-LIMIT:])
-        plain = normalise(last) if self.normalised else last
+        plain = normalize(last) if self.normalized else last
         everything = self.tokenizer.encode_ordinary(plain) if ids is None else ids
         if not everything:
             raise ValueError("there is no text: type a word or more")
@@ -115,7 +115,7 @@ class Answerer:
         kept = everything[-min(most, limit) :]
         cut = len(kept) < len(everything) or len(text) > LIMIT
         tokens = [self.token(id) for id in kept]
-        return kept, {"tokens": tokens, "cut": cut, "normalised": plain != last}
+        return kept, {"tokens": tokens, "cut": cut, "normalized": plain != last}
 
     def bytes_of(self, id: int) -> list[int]:
         """The bytes of a token; none for an id that the tokenizer does not use."""
@@ -160,19 +160,19 @@ class Answerer:
             **{"tensor": tensor, "index": index, **found, **with_tensors(arrays)},
         }
 
-    def neighbours(self, message: Message) -> Iterator[Message]:
+    def neighbors(self, message: Message) -> Iterator[Message]:
         """The tokens whose embeddings point most nearly where the last one's does."""
         ids, about = self.read(message)
         table = self.model.token_embedding.weight.detach().float()
         alike = F.cosine_similarity(table, table[ids[-1:]])
-        alike[ids[-1]] = -torch.inf  # the token itself is no neighbour
+        alike[ids[-1]] = -torch.inf  # the token itself is no neighbor
         best = alike.sort(descending=True, stable=True)
         n = min(message.get("options", {}).get("n", 10), len(table) - 1)
         pairs = zip(best.indices[:n].tolist(), best.values[:n].tolist(), strict=True)
         found = [{**self.token(id), "similarity": value} for id, value in pairs]
         vectors = with_tensors({"vectors": table[best.indices[:n]]})
-        head = {"kind": "neighbours", "seq": message["seq"], **about}
-        yield {**head, "neighbours": found, **vectors}
+        head = {"kind": "neighbors", "seq": message["seq"], **about}
+        yield {**head, "neighbors": found, **vectors}
 
     def vocabulary(self, message: Message) -> Iterator[Message]:
         """The bytes of every id, one behind the other, and how many each has."""
@@ -298,12 +298,12 @@ class LiveWidget(BookWidget):
         pair = model if isinstance(model, tuple) else load_pretrained(model)
         description = describe_any(model, pair[0])
         super().__init__(text=text, model=description, **state)
-        answerer = Answerer(*pair, normalised=description["normalised"])
+        answerer = Answerer(*pair, normalized=description["normalized"])
         self.answers = {
             "status": self._status,
             "run": answerer.run,
             "explain": answerer.explain,
-            "neighbours": answerer.neighbours,
+            "neighbors": answerer.neighbors,
             "vocabulary": answerer.vocabulary,
             "continue": answerer.continue_,
             # Python has sent all replies before it reads this
@@ -336,4 +336,4 @@ def describe_any(model: str | Path | Pair, built: GPTModel) -> dict[str, Any]:
     if isinstance(model, str) and model in SHIPPED:
         return describe(model)
     name = "your model" if isinstance(model, tuple) else Path(model).name
-    return {"name": name, "config": sizes(built.config), "normalised": False}
+    return {"name": name, "config": sizes(built.config), "normalized": False}

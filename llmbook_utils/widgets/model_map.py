@@ -20,7 +20,7 @@ TOP = 10  # next tokens
 
 
 class Stage(NamedTuple):
-    """One stage of the map; its tensors are those of `llmbook_utils.trace`.
+    """One stage of the map; its tensors are those of `llmbook_utils.inside.trace`.
 
     In `shape` and `parameters` a letter is a size: T tokens, C embedding, H heads, D
     head size, V vocabulary, P positions; B is 1 where q, k and v have a bias, U is 1
@@ -92,7 +92,7 @@ BLOCK = (
     ),
     Stage("norm_2", "T,C", "2C", "As norm_1, with scales and shifts of its own."),
     Stage(
-        "feed_forward.widen",
+        "feed_forward.up_proj",
         "T,4C",
         "4CC+4C",
         "Makes each token's vector four times as long, each token for itself.",
@@ -104,7 +104,7 @@ BLOCK = (
         "Lets large numbers pass and turns negative ones to almost 0.",
     ),
     Stage(
-        "feed_forward.narrow",
+        "feed_forward.down_proj",
         "T,C",
         "4CC+C",
         "Makes the vectors short again: what the network adds to the stream.",
@@ -113,7 +113,7 @@ BLOCK = (
         "output",
         "T,C",
         "",
-        "residual plus feed_forward.narrow: the second addition, and the way out.",
+        "residual plus feed_forward.down_proj: the second addition, and the way out.",
     ),
 )
 AFTER = (
@@ -173,7 +173,7 @@ class ModelMap(LiveWidget):
     """
 
     module = "model-map"
-    shared = (*LiveWidget.shared, "model-map-maths.js", "model-map-parts.js")
+    shared = (*LiveWidget.shared, "model-map-math.js", "model-map-parts.js")
     block = traitlets.Int().tag(sync=True, page=True)
     stages: traitlets.Dict = traitlets.Dict().tag(sync=True, page=True)
 
@@ -187,7 +187,7 @@ class ModelMap(LiveWidget):
     def keep(self, replies: dict[str, list[Message]]) -> dict[str, list[Message]]:
         (run,) = replies["run"]
         path = [stored(reply, exact=arrays(reply)) for reply in self._path(run)]
-        # the view makes this one of `widen`
+        # the view makes this one of `up_proj`
         run = without(run, f"blocks.{self.block}.feed_forward.gelu")
         run = stored(run, exact=["logits.last"])
         return {"run": [rounded(run, 8)], "path": rounded(path, 8)}

@@ -12,7 +12,7 @@ from typing import Any
 
 import traitlets
 
-from llmbook_utils.results import open_result, parts_of
+from llmbook_utils.runs.results import open_result, parts_of
 from llmbook_utils.schedule import Schedule
 from llmbook_utils.widgets.base import BookWidget, table
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import traitlets
 
-from llmbook_utils.results import open_result, parts_of
+from llmbook_utils.runs.results import open_result, parts_of
 from llmbook_utils.widgets.base import BookWidget, table
 from llmbook_utils.widgets.tokens import visible
 
@@ -34,13 +34,13 @@ SNAPSHOT: dict[str, type | tuple[type, ...]] = {
     "sample": str,
     "greedy": str,
     "attention": list,
-    "neighbours": Mapping,
+    "neighbors": Mapping,
 }
 SHOWN = 60  # characters of a sample in the fallback
 
 
 class TrainingTimeMachine(BookWidget):
-    """Show a training at its recorded steps: loss, samples, a head, neighbours.
+    """Show a training at its recorded steps: loss, samples, a head, neighbors.
 
     `record` is the name of a result, the path of a file that tools/record_run.py wrote,
     or what is in it; `step` one of its steps, without it the last. A `record` or `step`
@@ -49,7 +49,7 @@ class TrainingTimeMachine(BookWidget):
     """
 
     module = "time-machine"
-    shared = ("common.js", "tokens.js", "drawing.js", "time-machine-maths.js")
+    shared = ("common.js", "tokens.js", "drawing.js", "time-machine-math.js")
     name = traitlets.Unicode().tag(sync=True, page=True)
     record: traitlets.Dict = traitlets.Dict().tag(sync=True, page=True)
     step = traitlets.Int().tag(sync=True, page=True)
@@ -121,10 +121,10 @@ def checked_snapshot(snapshot: Any, sentence: list[str], i: int) -> Record:
             f"the attention in {name} has {len(kept['attention'])} rows; expected "
             f"one for each of the sentence's {len(sentence)} tokens"
         )
-    for word, found in kept["neighbours"].items():
+    for word, found in kept["neighbors"].items():
         for pair in found:
             numbers = pair[1:] if isinstance(pair, list) else pair
-            check_numbers([numbers], f"a neighbour of {word!r} in {name}", 1)
+            check_numbers([numbers], f"a neighbor of {word!r} in {name}", 1)
     return kept
 
 
@@ -143,18 +143,18 @@ def is_number(value: Any) -> bool:
 
 
 def check_words(snapshots: list[Record]) -> list[str]:
-    """The words with neighbours, if all snapshots have them and the steps rise."""
+    """The words with neighbors, if all snapshots have them and the steps rise."""
     if not snapshots:
         raise ValueError("the record has no snapshots; expected one or more")
     steps = [snapshot["step"] for snapshot in snapshots]
     if steps != sorted(set(steps)):
         raise ValueError(f"the snapshots have the steps {steps}; expected rising ones")
-    words = [list(snapshot["neighbours"]) for snapshot in snapshots]
+    words = [list(snapshot["neighbors"]) for snapshot in snapshots]
     lists = [
-        found for snapshot in snapshots for found in snapshot["neighbours"].values()
+        found for snapshot in snapshots for found in snapshot["neighbors"].values()
     ]
     if any(other != words[0] for other in words) or not words[0] or not all(lists):
-        raise ValueError("expected neighbours of the same words in all snapshots")
+        raise ValueError("expected neighbors of the same words in all snapshots")
     return words[0]
 
 

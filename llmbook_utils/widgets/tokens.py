@@ -43,7 +43,7 @@ def encode_chunk(text: str, ranks: Mapping[bytes, int]) -> dict[str, Any]:
         pair = parts[at : at + 2]
         return ranks.get(b"".join(pair), none) if len(pair) == 2 else none
 
-    found = [rank_of(at) for at in range(len(parts))]  # of a part with its neighbour
+    found = [rank_of(at) for at in range(len(parts))]  # of a part with its neighbor
     merges = []
     while (id := min(found)) < none:
         at = found.index(id)

@@ -18,10 +18,10 @@ from llmbook_utils.model import GPTModel
 LARGEST = 127
 
 
-def quantise(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def quantize(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Round rows (out, in) to whole numbers from -127 to 127 times their scales (out,).
 
-    >>> numbers, scale = quantise(torch.tensor([[0.5, -1.0], [0.0, 0.0]]))
+    >>> numbers, scale = quantize(torch.tensor([[0.5, -1.0], [0.0, 0.0]]))
     >>> numbers.tolist(), [round(s, 4) for s in scale.tolist()]
     ([[64, -127], [0, 0]], [0.0079, 1.0])
     """
@@ -36,7 +36,7 @@ def pack(model: GPTModel) -> bytes:
     tensors = {}
     for name, parameter in model.named_parameters():
         if parameter.dim() == 2:
-            numbers, scale = quantise(parameter.float().contiguous())
+            numbers, scale = quantize(parameter.float().contiguous())
             tensors[name], tensors[f"{name}.scale"] = numbers, scale
         else:
             tensors[name] = parameter.float().contiguous()

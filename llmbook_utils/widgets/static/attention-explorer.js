@@ -129,13 +129,13 @@ export function pythonList({ name, shape, data }, about) {
 /** A tensor in a file; nine digits hold a 32-bit number. */
 export const fileOf = ({ name, shape, data }, about) => ({ name, shape, ...about, values: Array.from(data, (x) => Number(x.toPrecision(9))) });
 
-/** 256 colours from one to another. @param {number[]} low  red, green, blue  @param {number[]} high */
+/** 256 colors from one to another. @param {number[]} low  red, green, blue  @param {number[]} high */
 export const scaleOf = (low, high) => Array.from({ length: 256 }, (_, i) => low.map((x, at) => Math.round(x + ((high[at] - x) * i) / 255)));
 
 /** The place of a weight on the scale: its square root, so that small ones can be told apart. */
 export const placeOf = (w) => Math.round(255 * Math.sqrt(Math.max(0, Math.min(1, w))));
 
-/** Black or white, whichever reads better on a colour. @param {number[]} rgb */
+/** Black or white, whichever reads better on a color. @param {number[]} rgb */
 export function inkOn(rgb) {
   const [r, g, b] = rgb.map((x) => (x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
@@ -143,8 +143,8 @@ export function inkOn(rgb) {
 
 const rgbOf = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 
-/** The colours that an element has in the page's theme. */
-function coloursOf(element) {
+/** The colors that an element has in the page's theme. */
+function colorsOf(element) {
   const style = getComputedStyle(element);
   const read = (name) => style.getPropertyValue(`--bw-${name}`).trim();
   const scale = scaleOf(rgbOf(read("least")), rgbOf(read("most")));
@@ -263,12 +263,12 @@ class Picture {
     this.canvas.setAttribute("aria-label", sentence);
   }
 
-  paint(colours = this.colours) {
-    this.colours = colours;
+  paint(colors = this.colors) {
+    this.colors = colors;
     const width = this.box.clientWidth;
-    if (!width || !colours) return;
-    if (this.view === "grid") this.#paintGrid(width, colours);
-    else this.#paintLinks(width, colours);
+    if (!width || !colors) return;
+    if (this.view === "grid") this.#paintGrid(width, colors);
+    else this.#paintLinks(width, colors);
   }
 
   /** Names of tokens as long as there is room for, and the width that they take. */
@@ -277,19 +277,19 @@ class Picture {
     return { labels, room: Math.ceil(Math.max(...labels.map((label) => context.measureText(label).width))) + 8 };
   }
 
-  #paintGrid(width, colours) {
+  #paintGrid(width, colors) {
     const { matrix: { T }, canvas } = this;
     const measuring = canvas.getContext("2d");
-    measuring.font = colours.font;
+    measuring.font = colors.font;
     const { labels, room } = this.#labels(measuring, width < 500 ? 64 : 96);
     const cell = Math.max(LEAST_CELL, Math.min(MOST_CELL, Math.floor((width - room - 2) / T)));
     const size = room + cell * T + 2;
     this.place = { left: room, top: room, cell, rows: cell };
     const context = fit(canvas, size, size);
-    Object.assign(context, { font: colours.font, textBaseline: "middle" });
-    this.#cells(context, colours);
-    this.#gridNames(context, labels, colours);
-    this.#cursorFrame(context, colours);
+    Object.assign(context, { font: colors.font, textBaseline: "middle" });
+    this.#cells(context, colors);
+    this.#gridNames(context, labels, colors);
+    this.#cursorFrame(context, colors);
   }
 
   #cells(context, { css, scale, line, paper }) {
@@ -311,8 +311,8 @@ class Picture {
     }
   }
 
-  #stroke(context, colour, x1, y1, x2, y2, width = 1) {
-    Object.assign(context, { strokeStyle: colour, lineWidth: width });
+  #stroke(context, color, x1, y1, x2, y2, width = 1) {
+    Object.assign(context, { strokeStyle: color, lineWidth: width });
     context.beginPath();
     context.moveTo(x1, y1);
     context.lineTo(x2, y2);
@@ -349,19 +349,19 @@ class Picture {
     context.strokeRect(x - 0.5, y - 0.5, cell, cell);
   }
 
-  #paintLinks(width, colours) {
+  #paintLinks(width, colors) {
     const { matrix: { T }, canvas } = this;
     const measuring = canvas.getContext("2d");
-    measuring.font = colours.font;
+    measuring.font = colors.font;
     const { labels, room } = this.#labels(measuring, width < 500 ? 72 : 120);
     const [rows, size] = [T > 24 ? 18 : 26, Math.min(width, 620)];
     const right = size - room - 34; // room for the numbers of the token in focus
     this.place = { left: room, top: 22, right, rows, cell: 0 };
     const context = fit(canvas, size, 22 + T * rows + 2);
-    Object.assign(context, { font: colours.font, textBaseline: "middle" });
-    for (let row = 0; row < T; row += 1) if (row !== this.cursor.row) this.#links(context, row, colours, 0.3);
-    this.#links(context, this.cursor.row, colours, 1);
-    this.#linkNames(context, labels, colours);
+    Object.assign(context, { font: colors.font, textBaseline: "middle" });
+    for (let row = 0; row < T; row += 1) if (row !== this.cursor.row) this.#links(context, row, colors, 0.3);
+    this.#links(context, this.cursor.row, colors, 1);
+    this.#linkNames(context, labels, colors);
   }
 
   #links(context, row, { css }, alpha) {
@@ -798,12 +798,12 @@ class AttentionExplorer {
   }
 
   #paint() {
-    const colours = coloursOf(this.element);
-    if (!colours.paper) return; // not on the page yet: the first size brings it here again
-    this.picture.paint(colours);
+    const colors = colorsOf(this.element);
+    if (!colors.paper) return; // not on the page yet: the first size brings it here again
+    this.picture.paint(colors);
     cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.maps.paint(colours)); // not in one long task with the rest
-    this.legend.replaceChildren(...keyOf(colours, this.mask));
+    this.frame = requestAnimationFrame(() => this.maps.paint(colors)); // not in one long task with the rest
+    this.legend.replaceChildren(...keyOf(colors, this.mask));
   }
 
   #point(cursor) {

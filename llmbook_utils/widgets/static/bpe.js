@@ -80,7 +80,7 @@ function indexOfSmallest(numbers) {
 }
 
 /**
- * Merge the bytes of one chunk: again and again the pair of neighbours with the smallest rank, the leftmost among
+ * Merge the bytes of one chunk: again and again the pair of neighbors with the smallest rank, the leftmost among
  * equals, until no pair is in the ranks.
  * @param {string} text
  * @param {Ranks} ranks
@@ -89,7 +89,7 @@ function indexOfSmallest(numbers) {
 export function encodeChunk(text, ranks) {
   const parts = [...toName(new TextEncoder().encode(text))];
   const rankOf = (at) => (at + 1 < parts.length && ranks.get(parts[at] + parts[at + 1])) || Infinity;
-  const found = parts.map((_, at) => rankOf(at)); // the rank of each part with its right neighbour
+  const found = parts.map((_, at) => rankOf(at)); // the rank of each part with its right neighbor
   const merges = [];
   for (let at = indexOfSmallest(found); found[at] < Infinity; at = indexOfSmallest(found)) {
     merges.push({ at, id: found[at] });

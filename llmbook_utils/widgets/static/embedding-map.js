@@ -3,7 +3,7 @@
 const WIDTH = 640;
 const HEIGHT = 420;
 const NEIGHBOURS = 10;
-const DRAWN = 5; // of the neighbours; the list has them all
+const DRAWN = 5; // of the neighbors; the list has them all
 
 /** The words of a text that are one token each, and those that are not. @param {{id: number, bytes: number[]}[]} tokens */
 export function wholeWords(tokens) {
@@ -46,15 +46,15 @@ function longestAxis(vectors) {
  */
 export function plane(vectors) {
   const mean = vectors[0].map((_, c) => vectors.reduce((sum, v) => sum + v[c], 0) / vectors.length);
-  const centred = vectors.map((v) => v.map((value, c) => value - mean[c]));
-  const first = longestAxis(centred);
+  const centered = vectors.map((v) => v.map((value, c) => value - mean[c]));
+  const first = longestAxis(centered);
   const second = longestAxis(first.rest);
   const place = (v) => {
     const around = Array.from(v, (value, c) => value - mean[c]);
     return [dotProduct(around, first.axis), dotProduct(around, second.axis)];
   };
   const squares = (list) => list.reduce((sum, v) => sum + dotProduct(v, v), 0);
-  return { place, share: squares(centred) ? 1 - squares(second.rest) / squares(centred) : 1 };
+  return { place, share: squares(centered) ? 1 - squares(second.rest) / squares(centered) : 1 };
 }
 
 /**
@@ -88,20 +88,20 @@ class EmbeddingMap {
     });
     this.picture = h("div", { class: "bw-picture bw-scroll", role: "group", "aria-label": "Picture", tabindex: 0 });
     this.summary = h("p", { class: "bw-summary", "aria-live": "polite" });
-    this.list = h("div", { class: "bw-neighbours" });
+    this.list = h("div", { class: "bw-neighbors" });
     this.left = h("p", { class: "bw-legend" });
     const hint = h("p", { class: "bw-legend" }, "Choose a word, by a click or with the arrow keys, to see its nearest tokens; press one of them to add it.");
     this.element = this.live.frame("Embedding map", hint, this.strip, this.left, this.picture, this.summary, this.list);
     this.chosen = 0;
     this.#takeWords(this.live.example("words")[0]);
-    this.#takeNeighbours(this.live.example("neighbours")[0]);
+    this.#takeNeighbors(this.live.example("neighbors")[0]);
     this.live.start();
   }
 
   async update() {
     if (!this.live.ready && this.live.isExample) {
       this.#takeWords(this.live.example("words")[0]);
-      return this.#takeNeighbours(this.live.example("neighbours")[0]);
+      return this.#takeNeighbors(this.live.example("neighbors")[0]);
     }
     const words = this.live.text.split(/[\s,;]+/).filter(Boolean);
     const reply = await this.live.ask({ kind: "run", text: words.map((word) => ` ${word}`).join(""), want: ["token_embedding"] });
@@ -117,7 +117,7 @@ class EmbeddingMap {
     this.chosen = Math.max(0, this.words.findIndex(({ id }) => id === before));
     const parts = cut.map(({ word, parts: n }) => `“${word}” (${n} tokens)`).join(", ");
     this.left.textContent = parts && `Left out, because the model has no single vector for them: ${parts}.`;
-    this.neighbours = null;
+    this.neighbors = null;
     this.#drawStrip();
     this.#draw();
   }
@@ -125,13 +125,13 @@ class EmbeddingMap {
   async #ask() {
     const word = this.words[this.chosen];
     if (!word) return;
-    const reply = await this.live.ask({ kind: "neighbours", ids: [word.id], options: { n: NEIGHBOURS } });
-    if (reply && reply.tokens[0].id === this.words[this.chosen]?.id) this.#takeNeighbours(reply);
+    const reply = await this.live.ask({ kind: "neighbors", ids: [word.id], options: { n: NEIGHBOURS } });
+    if (reply && reply.tokens[0].id === this.words[this.chosen]?.id) this.#takeNeighbors(reply);
   }
 
-  #takeNeighbours(reply) {
+  #takeNeighbors(reply) {
     this.chosen = Math.max(0, this.words.findIndex(({ id }) => id === reply.tokens[0].id));
-    this.neighbours = reply.neighbours.map((token, i) => ({ ...token, vector: rowOf(reply.tensors.vectors, i) }));
+    this.neighbors = reply.neighbors.map((token, i) => ({ ...token, vector: rowOf(reply.tensors.vectors, i) }));
     this.#mark();
     this.#draw();
   }
@@ -141,14 +141,14 @@ class EmbeddingMap {
     this.chosen = index;
     this.#mark();
     if (focus) this.chips[index].focus();
-    if (index === before && this.neighbours) return;
+    if (index === before && this.neighbors) return;
     if (!this.live.ready) {
-      this.chosen = before; // the picture stays that of the word whose neighbours are there
+      this.chosen = before; // the picture stays that of the word whose neighbors are there
       this.#mark();
-      this.live.ask({ kind: "neighbours" });
+      this.live.ask({ kind: "neighbors" });
       return;
     }
-    this.neighbours = null;
+    this.neighbors = null;
     this.#draw();
     await this.#ask();
   }
@@ -186,13 +186,13 @@ class EmbeddingMap {
     if (!enough) return void (this.summary.textContent = "A picture needs three words or more that are one token each.");
     const { place, share } = plane(words.map(({ vector }) => vector));
     const isWord = new Set(words.map(({ id }) => id));
-    const others = (this.neighbours ?? []).slice(0, DRAWN).filter(({ id }) => !isWord.has(id));
+    const others = (this.neighbors ?? []).slice(0, DRAWN).filter(({ id }) => !isWord.has(id));
     const points = [
       ...words.map((word, i) => ({ ...word, index: i, kind: i === chosen ? "chosen" : "word", at: place(word.vector) })),
       ...others.map((token) => ({ ...token, kind: "near", at: place(token.vector) })),
     ];
     this.picture.replaceChildren(this.#svg(points));
-    const best = (this.neighbours ?? []).slice(0, 3).map(({ bytes, similarity }) => `“${spokenText(bytes)}” (${similarity.toFixed(2)})`);
+    const best = (this.neighbors ?? []).slice(0, 3).map(({ bytes, similarity }) => `“${spokenText(bytes)}” (${similarity.toFixed(2)})`);
     const nearest = best.length ? `Nearest to “${spokenText(words[chosen].bytes)}” are ${best.join(", ")}. ` : "";
     this.summary.textContent = `${nearest}The picture keeps ${Math.round(100 * share)} % of the squared differences between the ${count(words.length, "vector")} of ${grouped(words[0].vector.length)} numbers.`;
   }
@@ -226,7 +226,7 @@ class EmbeddingMap {
   }
 
   #drawList() {
-    if (!this.neighbours) return this.list.replaceChildren();
+    if (!this.neighbors) return this.list.replaceChildren();
     const row = ({ bytes, similarity }) => {
       const add = h("button", { type: "button", class: "bw-button", "aria-label": `Add ${spoken(bytes)}`, onclick: () => this.#add(bytes) }, ...drawBytes(bytes));
       const bar = h("span", { class: "bw-bar-fill", style: `width: ${Math.max(0, 100 * similarity).toFixed(1)}%` });
@@ -234,7 +234,7 @@ class EmbeddingMap {
     };
     const head = h("tr", {}, ...["token", "", "similarity"].map((name) => (name ? h("th", { scope: "col" }, name) : h("td", {}))));
     const caption = h("caption", {}, "Nearest to “", ...drawBytes(this.words[this.chosen].bytes), "” among all tokens, by cosine similarity");
-    this.list.replaceChildren(h("table", { class: "bw-table" }, caption, h("thead", {}, head), h("tbody", {}, ...this.neighbours.map(row))));
+    this.list.replaceChildren(h("table", { class: "bw-table" }, caption, h("thead", {}, head), h("tbody", {}, ...this.neighbors.map(row))));
   }
 
   #add(bytes) {

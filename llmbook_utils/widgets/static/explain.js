@@ -1,6 +1,6 @@
 /**
  * How one number of a model at work came about, from the numbers before it: the same answers as `explain` in
- * llmbook_utils/explain.py. A part is {tensor, index}; `left` and `right` are arrays that are multiplied number by number.
+ * llmbook_utils/inside/explain.py. A part is {tensor, index}; `left` and `right` are arrays that are multiplied number by number.
  */
 import { Trace } from "./trace.js";
 
@@ -16,10 +16,10 @@ const BLOCK_RULES = {
   "attention.out": { operation: "linear", of: "attention.context", layer: "attention.out" },
   residual: { operation: "sum", of: ["stream", "attention.out"] },
   norm_2: { operation: "norm", of: "residual" },
-  "feed_forward.widen": { operation: "linear", of: "norm_2", layer: "feed_forward.widen" },
-  "feed_forward.gelu": { operation: "gelu", of: "feed_forward.widen" },
-  "feed_forward.narrow": { operation: "linear", of: "feed_forward.gelu", layer: "feed_forward.narrow" },
-  output: { operation: "sum", of: ["residual", "feed_forward.narrow"] },
+  "feed_forward.up_proj": { operation: "linear", of: "norm_2", layer: "feed_forward.up_proj" },
+  "feed_forward.gelu": { operation: "gelu", of: "feed_forward.up_proj" },
+  "feed_forward.down_proj": { operation: "linear", of: "feed_forward.gelu", layer: "feed_forward.down_proj" },
+  output: { operation: "sum", of: ["residual", "feed_forward.down_proj"] },
 };
 
 /** The rule of a tensor, with whole names. @param {string} tensor  @param {import("./gpt.js").Config} config */

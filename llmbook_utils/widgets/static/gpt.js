@@ -29,8 +29,8 @@ export function parameterShapes({ vocab_size: V, context_length: L, emb_dim: C, 
     layer(`blocks.${i}.attention.qkv`, 3 * C, C, qkv_bias);
     layer(`blocks.${i}.attention.out`, C, C);
     norm(`blocks.${i}.norm_2`);
-    layer(`blocks.${i}.feed_forward.widen`, 4 * C, C);
-    layer(`blocks.${i}.feed_forward.narrow`, C, 4 * C);
+    layer(`blocks.${i}.feed_forward.up_proj`, 4 * C, C);
+    layer(`blocks.${i}.feed_forward.down_proj`, C, 4 * C);
   }
   norm("final_norm");
   if (!tie_embeddings) layer("head", V, C, false);
@@ -89,19 +89,19 @@ class FeedForward {
   constructor(source, name, scratch) {
     const { emb_dim: C } = source.config;
     Object.assign(this, { name, kernel: source.kernel, wide: scratch.wide });
-    this.widen = source.linear(`${name}.widen`, 4 * C, C);
-    this.narrow = source.linear(`${name}.narrow`, C, 4 * C);
+    this.upProj = source.linear(`${name}.up_proj`, 4 * C, C);
+    this.downProj = source.linear(`${name}.down_proj`, C, 4 * C);
   }
 
   /** (T, C) -> (T, 4C) -> (T, C) */
   forward(out, x, T, trace) {
-    const { name, kernel, wide, widen, narrow } = this;
-    kernel.linear(wide, x, T, widen);
-    trace?.see(`${name}.widen`, wide, [T, widen.rows]);
-    kernel.gelu(wide, T * widen.rows);
-    trace?.see(`${name}.gelu`, wide, [T, widen.rows]);
-    kernel.linear(out, wide, T, narrow);
-    trace?.see(`${name}.narrow`, out, [T, narrow.rows]);
+    const { name, kernel, wide, upProj, downProj } = this;
+    kernel.linear(wide, x, T, upProj);
+    trace?.see(`${name}.up_proj`, wide, [T, upProj.rows]);
+    kernel.gelu(wide, T * upProj.rows);
+    trace?.see(`${name}.gelu`, wide, [T, upProj.rows]);
+    kernel.linear(out, wide, T, downProj);
+    trace?.see(`${name}.down_proj`, out, [T, downProj.rows]);
   }
 }
 

@@ -16,7 +16,7 @@ const TYPED = { "‘": "'", "’": "'", "‚": "'", "‛": "'", "“": '"', "”
 const typed = new RegExp(`[${Object.keys(TYPED).join("")}]`, "g");
 
 /** @param {string} text */
-export const normalise = (text) => text.replace(typed, (character) => TYPED[character]);
+export const normalize = (text) => text.replace(typed, (character) => TYPED[character]);
 
 const NO_TEXT = "there is no text: type a word or more";
 
@@ -37,10 +37,10 @@ export class LiveModel {
   /**
    * @param {import("./gpt.js").GPTModel} model
    * @param {{ranks: import("./bpe.js").Ranks, special: Map<string, number>}} tokenizer
-   * @param {{normalised: boolean}} options  whether texts are normalised before they are read
+   * @param {{normalized: boolean}} options  whether texts are normalized before they are read
    */
-  constructor(model, { ranks, special }, { normalised }) {
-    Object.assign(this, { model, ranks, normalised, stopped: new Set(), cached: null }); // cached: the stream whose tokens the cache holds
+  constructor(model, { ranks, special }, { normalized }) {
+    Object.assign(this, { model, ranks, normalized, stopped: new Set(), cached: null }); // cached: the stream whose tokens the cache holds
     /** @type {Map<number, number[]>} the bytes of each token */
     this.bytes = new Map([...ranks].map(([name, id]) => [id, Array.from(name, (character) => character.charCodeAt(0))]));
     for (const [name, id] of special) this.bytes.set(id, [...new TextEncoder().encode(name)]);
@@ -56,13 +56,13 @@ export class LiveModel {
     }
     const characters = [...(text ?? "")];
     const last = characters.slice(-LIMIT).join("").replace(/\p{Surrogate}/gu, "\uFFFD");
-    const plain = this.normalised ? normalise(last) : last;
+    const plain = this.normalized ? normalize(last) : last;
     const all = ids ?? encode(plain, this.ranks);
     if (!all.length) throw new Error(NO_TEXT);
     const kept = all.slice(-Math.min(options.most ?? limit, limit));
     return {
       ids: kept,
-      about: { tokens: kept.map((id) => this.token(id)), cut: kept.length < all.length || characters.length > LIMIT, normalised: plain !== last },
+      about: { tokens: kept.map((id) => this.token(id)), cut: kept.length < all.length || characters.length > LIMIT, normalized: plain !== last },
     };
   }
 
@@ -98,7 +98,7 @@ export class LiveModel {
   }
 
   /** The tokens whose embeddings point most nearly where the last one's does. @returns {Reply} */
-  neighbours(message) {
+  neighbors(message) {
     const { ids, about } = this.read(message);
     const { emb_dim: C, vocab_size: V } = this.model.config;
     const { tokens: table } = this.model;
@@ -110,9 +110,9 @@ export class LiveModel {
     const best = byProbability(alike).slice(0, Math.min(message.options?.n ?? 10, V - 1));
     const vectors = new Float32Array(best.length * C);
     best.forEach((id, i) => vectors.set(table.subarray(id * C, id * C + C), i * C));
-    const neighbours = best.map((id) => ({ ...this.token(id), similarity: alike[id] }));
+    const neighbors = best.map((id) => ({ ...this.token(id), similarity: alike[id] }));
     const tensors = [{ name: "vectors", shape: [best.length, C] }];
-    return { content: { kind: "neighbours", seq: message.seq, ...about, neighbours, tensors }, buffers: [vectors] };
+    return { content: { kind: "neighbors", seq: message.seq, ...about, neighbors, tensors }, buffers: [vectors] };
   }
 
   /** The bytes of every id, one behind the other, and how many each has. @returns {Reply} */

@@ -31,7 +31,7 @@ async function createKernel(config) {
 }
 
 /** @returns {Promise<LiveModel>} */
-async function build(config, weights, tokenizer, normalised) {
+async function build(config, weights, tokenizer, normalized) {
   const kernel = await createKernel(config);
   const parameters = await readParameters(config, weights, kernel.alloc);
   const largest = Math.max(...tokenizer.ranks.values(), ...tokenizer.special.values());
@@ -39,7 +39,7 @@ async function build(config, weights, tokenizer, normalised) {
     const [has, knows] = [largest + 1, config.vocab_size].map((n) => n.toLocaleString("en-US"));
     throw new Error(`the tokenizer has ${has} tokens, but the model knows ${knows}; use the tokenizer that the model was trained with`);
   }
-  return new LiveModel(new GPTModel(config, parameters, kernel), tokenizer, { normalised });
+  return new LiveModel(new GPTModel(config, parameters, kernel), tokenizer, { normalized });
 }
 
 const table = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -131,7 +131,7 @@ const actions = {
       const ranks = await load(published.ranks, () => {}, control.signal);
       const weights = await load(published.weights, onProgress, control.signal);
       const tokenizer = { ranks: readRanks(ranks.buffer), special: new Map(Object.entries(published.special)) };
-      models.set(name, await build(published.config, new Blob([weights]), tokenizer, published.normalised));
+      models.set(name, await build(published.config, new Blob([weights]), tokenizer, published.normalized));
       status("ready");
     } catch (error) {
       if (control.signal.aborted) status("absent");
@@ -169,7 +169,7 @@ const actions = {
   },
 };
 
-const ASKED = ["run", "explain", "neighbours", "vocabulary", "continue"];
+const ASKED = ["run", "explain", "neighbors", "vocabulary", "continue"];
 
 self.onmessage = async ({ data: { key, name, message } }) => {
   const reply = (content, buffers = [], to = key) => self.postMessage({ to, content, buffers }, buffers.map(({ buffer }) => buffer));

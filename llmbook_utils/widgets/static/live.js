@@ -227,7 +227,7 @@ export class Live {
     if (!content.tokens) return;
     const notes = [];
     if (content.cut) notes.push(`The text is longer than what is read here: only its last ${count(content.tokens.length, "token")}.`);
-    if (content.normalised) notes.push("Curly quotes, long dashes, … and the like are read as straight quotes, -- and ..., as they stand in the texts that the model learned from.");
+    if (content.normalized) notes.push("Curly quotes, long dashes, … and the like are read as straight quotes, -- and ..., as they stand in the texts that the model learned from.");
     this.note(notes);
   }
 

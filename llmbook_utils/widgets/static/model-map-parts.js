@@ -6,11 +6,11 @@ const TERMS = 8; // on a page of the table of products
 const CELL = 46; // px, the least width of a cell with a number in it; on a phone a digit less
 const NARROW = 480; // px
 
-/** The colours of numbers, as the style sheet has them. @param {Element} element  @param {boolean} isShare  no number is below 0 */
+/** The colors of numbers, as the style sheet has them. @param {Element} element  @param {boolean} isShare  no number is below 0 */
 function paletteOf(element, isShare) {
   const style = getComputedStyle(element);
   const names = isShare ? ["least", "least", "most"] : ["negative", "zero", "positive"];
-  return colourTable(names.map((name) => style.getPropertyValue(`--bw-${name}`).trim()));
+  return colorTable(names.map((name) => style.getPropertyValue(`--bw-${name}`).trim()));
 }
 
 /** Draw a matrix, one pixel a number; the style sheet makes it larger. */
@@ -18,8 +18,8 @@ function paint(canvas, { rows, cols, data }, table, limit) {
   Object.assign(canvas, { width: cols, height: rows });
   const image = new ImageData(cols, rows);
   const pixels = new Uint32Array(image.data.buffer);
-  const colours = table.map(([r, g, b]) => 0xff000000 | (b << 16) | (g << 8) | r); // as little-endian machines read them
-  for (let i = 0; i < data.length; i += 1) pixels[i] = colours[placeIn(data[i], limit)];
+  const colors = table.map(([r, g, b]) => 0xff000000 | (b << 16) | (g << 8) | r); // as little-endian machines read them
+  for (let i = 0; i < data.length; i += 1) pixels[i] = colors[placeIn(data[i], limit)];
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
@@ -62,13 +62,13 @@ class Cells {
 
   draw() {
     const { view } = this;
-    if (!this.element.isConnected) return; // it has no colours yet; the observer draws it
+    if (!this.element.isConnected) return; // it has no colors yet; the observer draws it
     const { matrix, limit, name } = view;
     this.table = paletteOf(this.element, view.isShare);
     this.fits = this.#fit();
     this.shown = Math.min(matrix.cols, this.fits);
     this.all.hidden = this.hint.hidden = this.shown === matrix.cols;
-    this.canvas.setAttribute("aria-label", `${name}: ${count(matrix.rows, "row")} of ${grouped(matrix.cols)} numbers as colours`);
+    this.canvas.setAttribute("aria-label", `${name}: ${count(matrix.rows, "row")} of ${grouped(matrix.cols)} numbers as colors`);
     if (!this.all.hidden) paint(this.canvas, squeeze(matrix, Math.min(matrix.cols, this.all.clientWidth || 600)), this.table, limit);
     this.hint.textContent = `All ${grouped(matrix.cols)} columns. The framed ones stand below with their numbers: press or drag to move the frame.`;
     this.grid.setAttribute("aria-label", name);
@@ -101,8 +101,8 @@ class Cells {
     const isNarrow = this.element.clientWidth < NARROW;
     const cell = (r, c) => {
       const x = data[r * cols + c];
-      const colour = this.table[placeIn(x, limit)];
-      const look = isMasked(r, c) ? {} : { style: `background: rgb(${colour}); color: ${inkOn(colour)}` };
+      const color = this.table[placeIn(x, limit)];
+      const look = isMasked(r, c) ? {} : { style: `background: rgb(${color}); color: ${inkOn(color)}` };
       return h("span", { role: "gridcell", id: `${this.id}-${r}-${c}`, "data-at": `${r} ${c}`, "aria-colindex": c + 2, class: isMasked(r, c) ? "bw-map-masked" : "", ...look }, brief(x, isNarrow));
     };
     const head = h("div", { role: "row", "aria-rowindex": 1 }, h("span", { role: "columnheader", "aria-colindex": 1 }, rows > 1 ? "token" : "after"), ...columns.map((c) => h("span", { role: "columnheader", "aria-colindex": c + 2 }, colName(c))));
@@ -208,14 +208,14 @@ class Explanation {
     return h("button", { type: "button", class: "bw-map-link", "aria-label": `${text}, go to ${written(place)}`, onclick: () => this.onFollow(place) }, text);
   }
 
-  #lane(title, numbers, colour) {
+  #lane(title, numbers, color) {
     const width = Math.max(80, Math.min(numbers.length * 40, this.lanes.clientWidth || 600));
     const { data } = squeeze({ rows: 1, cols: numbers.length, data: Float32Array.from(numbers) }, Math.floor(width / 2));
     const canvas = h("canvas", { role: "img", "aria-label": `${title} as bars`, width: width * 2, height: 80 });
     const largest = data.reduce((m, x) => Math.max(m, Math.abs(x)), 1e-30);
     const pen = canvas.getContext("2d");
     const style = getComputedStyle(this.element);
-    const [above, below, line] = [colour ?? "--bw-positive", colour ?? "--bw-negative", "--bw-line"].map((name) => style.getPropertyValue(name));
+    const [above, below, line] = [color ?? "--bw-positive", color ?? "--bw-negative", "--bw-line"].map((name) => style.getPropertyValue(name));
     const all = data.every((x) => x >= 0); // then 0 is at the bottom
     const [zero, room] = all ? [78, 76] : [40, 38];
     data.forEach((x, i) => {
@@ -233,8 +233,8 @@ class Explanation {
   #drawLanes() {
     const { terms, columns } = this.working;
     const sets = [terms.map(({ left }) => left), ...(columns.length > 2 ? [terms.map(({ right }) => right)] : []), ...(columns.length > 1 ? [terms.map(({ term }) => term)] : [])];
-    const colour = (title, i) => (i === sets.length - 1 && i > 0 ? undefined : LANES.find(([name]) => title.includes(name))?.[1] ?? "--bw-muted");
-    this.lanes.replaceChildren(...(terms.length ? columns.map((title, i) => this.#lane(title, sets[i], colour(title, i))) : []));
+    const color = (title, i) => (i === sets.length - 1 && i > 0 ? undefined : LANES.find(([name]) => title.includes(name))?.[1] ?? "--bw-muted");
+    this.lanes.replaceChildren(...(terms.length ? columns.map((title, i) => this.#lane(title, sets[i], color(title, i))) : []));
   }
 
   /** How many decimals all numbers have that are added. */

@@ -1,7 +1,7 @@
 /**
  * Model map: a text on its way through a GPT. Three levels: all stages in order, each with its shape, its parameters and
- * a picture of its numbers; one stage as a table of coloured cells; and one number, with the arithmetic that made it.
- * The tensors come with `run`, the arithmetic with `explain`; sums and colours are model-map-maths.js, the two lower
+ * a picture of its numbers; one stage as a table of colored cells; and one number, with the arithmetic that made it.
+ * The tensors come with `run`, the arithmetic with `explain`; sums and colors are model-map-math.js, the two lower
  * levels are drawn by model-map-parts.js.
  */
 
@@ -27,7 +27,7 @@ class ModelMap {
     model.on("msg:custom", this.heard);
     this.themes = new MutationObserver(() => this.#recolour());
     for (const element of [document.documentElement, document.body]) this.themes.observe(element, { attributes: true, attributeFilter: ["data-theme", "theme", "class", "data-jp-theme-light"] });
-    // the first size comes when the widget stands on the page, where it has colours
+    // the first size comes when the widget stands on the page, where it has colors
     this.arrival = new ResizeObserver(() => (this.arrival.disconnect(), this.#drawStrips(), this.explanation.draw()));
     this.arrival.observe(this.list);
     this.element = this.live.frame("Model map", this.summary, this.list);
@@ -44,7 +44,7 @@ class ModelMap {
     this.path = this.live.example("path");
     const [{ tensors, ...reply }] = this.live.example("run");
     const [{ name, config }, block] = [this.model.get("model"), this.model.get("block")];
-    const { shape, data } = tensors[`blocks.${block}.feed_forward.widen`];
+    const { shape, data } = tensors[`blocks.${block}.feed_forward.up_proj`];
     tensors[`blocks.${block}.feed_forward.gelu`] = { shape, data: data.map(geluOf) };
     this.kept = { ...reply, tensors, text: this.model.get("text"), name, config, block, isStored: true };
     for (const { tensor, index, value } of this.path) put(this.kept.tensors[tensor], index, value); // exact, as its explanation is
@@ -163,7 +163,7 @@ class ModelMap {
   /** The small pictures, a few a frame: together they would hold the page up. */
   async #drawStrips() {
     const run = (this.drawing = {});
-    if (!this.list.isConnected) return; // no colours yet
+    if (!this.list.isConnected) return; // no colors yet
     const palettes = new Map([true, false].map((isShare) => [isShare, paletteOf(this.list, isShare)]));
     let since = performance.now();
     for (const [name, { canvas, strip = name, stage }] of this.rows) {
@@ -181,7 +181,7 @@ class ModelMap {
 
   #isShare = (name) => name.endsWith("attention.weights") || name === "probabilities";
 
-  /** How large a number has the full colour. */
+  /** How large a number has the full color. */
   #limit(name, data) {
     if (name === "probabilities") return data.reduce((a, b) => Math.max(a, b));
     return this.#isShare(name) ? 1 : limitOf(data);
@@ -336,7 +336,7 @@ class ModelMap {
 
   #drawStatistics() {
     const { matrix: { data, cols }, reading: { tokens } } = this;
-    const { mean, deviation, least, most } = summarise(data);
+    const { mean, deviation, least, most } = summarize(data);
     const where = (i) => (data.length === cols ? this.#column(i) : `${shownToken(tokens[Math.floor(i / cols)].bytes)}, ${this.#column(i % cols)}`);
     const [a, b, c, d] = [mean, deviation, data[least], data[most]].map((x) => String(Number(x.toPrecision(3))));
     this.statistics.textContent = `Of these ${grouped(data.length)} numbers the mean is ${a}, the standard deviation ${b}, the smallest ${c} (${where(least)}), the largest ${d} (${where(most)}).`;

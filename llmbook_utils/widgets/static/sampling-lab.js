@@ -82,13 +82,13 @@ export class NextToken {
     Object.assign(this, { logits, ids });
     this.plain = softmaxOf(logits);
     this.plainOrder = byProbability(this.plain);
-    this.#penalise(1);
+    this.#penalize(1);
   }
 
-  #penalise(penalty) {
+  #penalize(penalty) {
     this.penalty = penalty;
-    this.penalised = penalty === 1 ? this.plain : softmaxOf(penalise(this.logits, this.ids, penalty));
-    this.order = penalty === 1 ? this.plainOrder : byProbability(this.penalised);
+    this.penalized = penalty === 1 ? this.plain : softmaxOf(penalize(this.logits, this.ids, penalty));
+    this.order = penalty === 1 ? this.plainOrder : byProbability(this.penalized);
     this.ranks = new Uint32Array(this.order.length);
     this.order.forEach((id, rank) => (this.ranks[id] = rank + 1));
   }
@@ -100,10 +100,10 @@ export class NextToken {
    */
   with(options) {
     const { repetition_penalty: penalty } = options;
-    if (penalty !== this.penalty) this.#penalise(penalty);
+    if (penalty !== this.penalty) this.#penalize(penalty);
     const found = samplingSteps(this.logits, this.ids, options);
     const steps = [stepOf("model", this.plain, null)];
-    if (penalty !== 1) steps.push(stepOf("repetition_penalty", this.penalised, null));
+    if (penalty !== 1) steps.push(stepOf("repetition_penalty", this.penalized, null));
     found.forEach(({ name, probabilities }, i) => steps.push(stepOf(name, probabilities, i ? found[i - 1].probabilities : null)));
     const uncut = found[0].probabilities;
     const has = (name) => found.some((step) => step.name === name);
@@ -161,9 +161,9 @@ export function pythonOptions(options) {
  * Python code for a model and the ids that were read.
  * @param {string | null} name  of a model that the book ships
  */
-export function pythonSetup(name, text, { tokens, cut, normalised }) {
+export function pythonSetup(name, text, { tokens, cut, normalized }) {
   const whole = JSON.stringify(text.replace(/\p{Surrogate}/gu, "\uFFFD"));
-  const ids = cut || normalised ? `[${tokens.map(({ id }) => id).join(", ")}]` : `tokenizer.encode_ordinary(${whole})`;
+  const ids = cut || normalized ? `[${tokens.map(({ id }) => id).join(", ")}]` : `tokenizer.encode_ordinary(${whole})`;
   return [
     "import torch",
     "from llmbook_utils.pretrained import load_pretrained",

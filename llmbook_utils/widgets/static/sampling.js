@@ -41,7 +41,7 @@ export function indexOfLargest(numbers) {
 }
 
 /** Logits with those of tokens in `ids` made less likely. Source: Keskar et al. (2019). */
-export function penalise(logits, ids, penalty) {
+export function penalize(logits, ids, penalty) {
   const changed = new Float64Array(logits);
   for (const id of new Set(ids)) changed[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
   return changed;
@@ -139,13 +139,13 @@ const CUTS = {
 export function samplingSteps(logits, ids, options = {}) {
   checkOptions(options);
   const { temperature = 1, repetition_penalty = 1 } = options;
-  const penalised = repetition_penalty === 1 ? logits : penalise(logits, ids, repetition_penalty);
+  const penalized = repetition_penalty === 1 ? logits : penalize(logits, ids, repetition_penalty);
   if (temperature === 0) {
-    const probabilities = new Float64Array(penalised.length);
-    probabilities[indexOfLargest(penalised)] = 1;
+    const probabilities = new Float64Array(penalized.length);
+    probabilities[indexOfLargest(penalized)] = 1;
     return [{ name: "temperature", probabilities }];
   }
-  const steps = [{ name: "temperature", probabilities: softmaxOf(penalised, temperature) }];
+  const steps = [{ name: "temperature", probabilities: softmaxOf(penalized, temperature) }];
   for (const [name, cut] of Object.entries(CUTS)) {
     if ((options[name] ?? null) !== null) steps.push({ name, probabilities: cut(steps.at(-1).probabilities, options[name]) });
   }

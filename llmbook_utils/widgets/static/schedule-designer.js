@@ -229,7 +229,7 @@ class Grid {
     button.tabIndex = chosen ? 0 : -1;
   }
 
-  /** The arrow keys go to the neighbour and choose it. */
+  /** The arrow keys go to the neighbor and choose it. */
   #press(event) {
     const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     const i = this.cells.findIndex((row) => row.some(({ button }) => button === event.target));

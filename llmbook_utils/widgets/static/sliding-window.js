@@ -39,11 +39,11 @@ export function ranges(positions, most = 5) {
   return written.join(", ") + (found.length > most ? ` and ${found.length - most} more` : "");
 }
 
-/** One sentence on what neighbouring windows share or leave out. */
+/** One sentence on what neighboring windows share or leave out. */
 export function overlapSentence(length, contextLength, stride) {
   const { repeated, unread } = usage(length, contextLength, stride);
   if (repeated.length) {
-    return `Neighbouring windows share ${count(contextLength - stride, "input")}: read more than once are positions ${ranges(repeated)}.`;
+    return `Neighboring windows share ${count(contextLength - stride, "input")}: read more than once are positions ${ranges(repeated)}.`;
   }
   if (unread.length) {
     const gap = stride - contextLength;

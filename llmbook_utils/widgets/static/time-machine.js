@@ -367,7 +367,7 @@ class Nearest {
       this.show(this.now, this.other);
       onSay(this.sentence());
     });
-    this.box = h("div", { class: "bw-tm-pair bw-neighbours" });
+    this.box = h("div", { class: "bw-tm-pair bw-neighbors" });
     this.said = h("p", { class: "bw-readout" });
     this.element = h("div", {}, h("div", { class: "bw-bar bw-tm-words" }, choose), this.said, this.box);
   }
@@ -380,7 +380,7 @@ class Nearest {
 
   sentence() {
     const { word, now, other } = this;
-    const tokens = (snapshot) => snapshot.neighbours[word];
+    const tokens = (snapshot) => snapshot.neighbors[word];
     const [[token, cosine]] = tokens(now);
     const shared = other && tokens(now).filter(([token]) => tokens(other).some(([known]) => known === token)).length;
     const than = other ? ` Of these ${tokens(now).length} tokens ${stepName(other)} has ${shared} too.` : "";
@@ -395,7 +395,7 @@ class Nearest {
     };
     const head = h("tr", {}, h("th", { scope: "col" }, "token"), h("td", {}), h("th", { scope: "col" }, "cosine"));
     const caption = h("caption", { class: "bw-tm-caption" }, h("b", {}, stepName(snapshot)));
-    return h("table", { class: "bw-table" }, caption, h("thead", {}, head), h("tbody", {}, ...snapshot.neighbours[this.word].map(row)));
+    return h("table", { class: "bw-table" }, caption, h("thead", {}, head), h("tbody", {}, ...snapshot.neighbors[this.word].map(row)));
   }
 }
 
@@ -434,7 +434,7 @@ class TimeMachine {
 
   /** Which of the views is seen. */
   #choice() {
-    const names = ["texts", "attention", "neighbours"];
+    const names = ["texts", "attention", "neighbors"];
     const choose = segments("Show", names, (name) => {
       this.view = this.views[names.indexOf(name)];
       this.#reveal();

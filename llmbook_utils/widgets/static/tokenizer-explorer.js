@@ -166,7 +166,7 @@ class Explorer {
   #explain(parts) {
     const { chunk, steps, encoding } = this;
     const done = steps.step === steps.last;
-    const end = done ? " No two neighbours are in the list of merges: these are the tokens." : "";
+    const end = done ? " No two neighbors are in the list of merges: these are the tokens." : "";
     if (steps.step === 0) {
       const merge = done ? end : " The pair with the dashed border merges first.";
       return [`The chunk starts as ${count(parts.length, "byte")}.${merge}`];

@@ -1,5 +1,5 @@
 /**
- * What is seen of a model at work, and what is changed: the same names and shapes as in llmbook_utils/trace.py.
+ * What is seen of a model at work, and what is changed: the same names and shapes as in llmbook_utils/inside/trace.py.
  *
  * @typedef {{tensor: string, index: number[], value: number | number[]}} Replacement
  * @typedef {{mask?: boolean, scaling?: boolean, positions?: boolean, heads?: [number, number][], blocks?: number[],

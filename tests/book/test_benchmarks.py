@@ -1,0 +1,79 @@
+"""The benchmark scripts run, and what does not depend on the machine is as promised."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from browser import NO_CHROME
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_training_stays_near_the_compiled_trainer():
+    script = [sys.executable, "benchmarks/tokenizer.py", "--characters", "200000"]
+    run = subprocess.run(
+        [*script, "--merges", "300"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert "same merges: True" in run.stdout
+    train, encode = re.findall(r"\| ([\d.]+) \|$", run.stdout, re.MULTILINE)
+    assert float(train) < 15, run.stdout
+    assert float(encode) < 500, run.stdout
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="memory is read from /proc")
+def test_the_model_gives_the_peers_tokens_and_loads_without_a_copy():
+    script = [sys.executable, "benchmarks/model.py", "--shapes", "mini"]
+    run = subprocess.run(
+        [*script, "--runs", "1", "--only", "generate", "load"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "same tokens: True" in run.stdout
+    (size,) = re.findall(r"file of (\d+) MiB", run.stdout)
+    ((ours, _),) = re.findall(r"private MiB \| ([\d.]+) \| ([\d.]+)", run.stdout)
+    assert float(ours) < 1.2 * float(size), run.stdout
+
+
+def run_page(*options: str) -> str:
+    """What benchmarks/page.py prints."""
+    script = [sys.executable, "benchmarks/page.py", "--runs", "1", *options]
+    run = subprocess.run(script, cwd=ROOT, capture_output=True, text=True)
+    if NO_CHROME in run.stderr:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(NO_CHROME)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def numbers(printed: str, what: str) -> list[float]:
+    """The numbers in the row of the table that begins with `what`."""
+    (row,) = re.findall(rf"^\| {re.escape(what)}[^|]*\|(.*)\|$", printed, re.MULTILINE)
+    return [float(cell) for cell in row.split("|") if cell.strip()]
+
+
+def test_the_page_reads_as_pytorch_does_and_is_small():
+    printed = run_page()
+    assert "same tokens: True" in printed
+    (code,) = numbers(printed, "code of all widgets before a model is asked for")
+    assert code <= 160, printed  # kB, of ten widgets; no page has more than four
+    (first,) = numbers(printed, "last byte of the weights to the first reply")
+    assert first < 10_000, printed
+
+
+def test_the_page_gives_the_peers_tokens():
+    ort = os.environ.get("LLMBOOK_ORT")
+    if not ort:
+        pytest.skip("LLMBOOK_ORT does not name a folder with onnxruntime-web")
+    if not importlib.util.find_spec("onnx"):
+        pytest.skip("the package onnx, which writes the peer's model, is not installed")
+    printed = run_page("--ort", ort)
+    assert "same tokens: True" in printed
+    for what in ("prompt of 32 tokens", "one token near position 64"):
+        _, _, ratio = numbers(printed, what)
+        assert ratio > 0.2, printed

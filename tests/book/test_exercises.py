@@ -1,0 +1,346 @@
+"""Exercises: the framework is kind, solutions pass, blanks and known mistakes do not.
+
+Appendix C's cells run in order in one namespace, as in one kernel. A chapter's stub
+runs after the page's imports, its `parameters` and its `lib:` cells, and needs no more.
+`planted/` lists, for each exercise, (mistake, words of its message, wrong answer).
+"""
+
+import __future__
+
+import ast
+import code
+import contextlib
+import functools
+import importlib
+import re
+import subprocess
+import sys
+
+import pytest
+from book import ROOT, Page, read, tags
+from nbclient import NotebookClient
+from nbformat import v4
+from table_of_contents import FIXED
+
+from llmbook_utils import exercises
+from llmbook_utils.exercises import (
+    Verdict,
+    Wrong,
+    check,
+    exercise,
+    hint,
+    numbers,
+    require,
+)
+
+SOLUTIONS = "appendices/c-exercise-solutions.ipynb"
+ALL = exercises.registered()
+HINTS = ("look again", "count the letters", "use len")
+
+
+# the framework, on an exercise of a chapter 0
+
+
+@pytest.fixture
+def letters(monkeypatch):
+    monkeypatch.setattr(exercises, "_registry", {})
+
+    @exercise("0.1", "Count letters", hints=HINTS)
+    def count(answer):
+        """Accept a function that counts the letters of a word."""
+        require(callable(answer), f"expected a function, got {answer!r}")
+        require(answer("abc") == 3, "abc has 3 letters")
+        return "Right: three."
+
+    return count
+
+
+def test_a_right_answer_passes(letters, capsys):
+    verdict = check("0.1", len)
+    assert verdict and verdict == Verdict("0.1", True, "Right: three.")
+    assert capsys.readouterr().out == "Exercise 0.1: Right: three.\n"
+
+
+def test_a_wrong_answer_says_why(letters, capsys):
+    assert not check("0.1", lambda word: 2)
+    assert capsys.readouterr().out == "Exercise 0.1: not yet: abc has 3 letters\n"
+    assert "got 3" in check("0.1", 3).message
+
+
+def empty(word):
+    """Count the letters."""
+
+
+def dots(word): ...
+
+
+def unwritten(word):
+    raise NotImplementedError("write me")
+
+
+class Counter:
+    """Counts letters."""
+
+    limit: int
+
+    def count(self): ...
+
+    @staticmethod
+    def help(): ...
+
+
+@functools.wraps(dots)
+def wrapped(word):
+    return dots(word)
+
+
+BLANKS = [None, ..., empty, dots, unwritten, wrapped, Counter]
+
+
+@pytest.mark.parametrize("answer", [*BLANKS, [None, dots], (..., ...), {"a": None}])
+def test_a_blank_answer_is_not_started(letters, answer):
+    verdict = check("0.1", answer)
+    assert not verdict and "not started" in verdict.message
+    assert 'hint("0.1")' in verdict.message
+
+
+class Half(Counter):
+    def count(self):
+        return 3
+
+
+WRITTEN = [0, "", [], {}, [None, 1], lambda word: 0, lambda word: word, Half, len]
+
+
+@pytest.mark.parametrize("answer", WRITTEN)
+def test_a_written_answer_is_judged(letters, answer):
+    assert "not started" not in check("0.1", answer).message
+
+
+def test_an_error_in_the_answer_is_located(letters):
+    def divide(word):
+        return 1 / (len(word) - 3)
+
+    message = check("0.1", divide).message
+    assert "ZeroDivisionError: division by zero" in message
+    assert "`return 1 / (len(word) - 3)`" in message and "divide" in message
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), RecursionError(), Unprintable()])
+def test_no_error_escapes(letters, error):
+    def fail(word):
+        raise error
+
+    assert type(error).__name__ in check("0.1", fail).message
+
+
+def test_an_error_in_the_judge_blames_the_kind_of_answer(monkeypatch):
+    monkeypatch.setattr(exercises, "_is_readers", lambda filename: False)
+    message = exercises._describe(TypeError("not callable"))
+    assert "kind that the task asks for (TypeError: not callable)" in message
+
+
+@pytest.mark.parametrize("number", ["0.2", "0", "7", "Z.1", "", "0.1.1", None, 0.1, []])
+def test_an_unknown_number_lists_those_that_exist(letters, number, capsys):
+    verdict = check(number, len)
+    assert not verdict
+    if isinstance(number, str):
+        assert "there is no such exercise" in verdict.message
+        assert "0.1" in verdict.message
+    else:
+        assert "in quotes" in verdict.message
+    hint(number)
+    assert verdict.message in capsys.readouterr().out.splitlines()[1]
+
+
+def test_hints_go_from_vague_to_precise(letters, capsys):
+    for level in (1, 2, 3):
+        hint("0.1", level)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"Hint {at} of 3: {text}" for at, text in enumerate(HINTS, 1)]
+
+
+@pytest.mark.parametrize("level", [0, 4, -1, "2", None])
+def test_a_hint_that_is_none_is_said(letters, level, capsys):
+    hint("0.1", level)
+    assert "levels are 1 to 3" in capsys.readouterr().out
+
+
+def test_registering_refuses_mistakes(letters):
+    with pytest.raises(ValueError, match=r"0\.2 has 2 hints; give 3"):
+        exercise("0.2", "Two", hints=HINTS[:2])
+    with pytest.raises(ValueError, match="'Count letters' already"):
+        exercise("0.1", "Another", hints=HINTS)(lambda answer: "Right.")
+    exercise("0.1", "Count letters", hints=HINTS)(letters)
+
+
+def test_require_raises_wrong():
+    require(True, "never")
+    with pytest.raises(Wrong, match="so it is"):
+        require([], "so it is")
+
+
+def test_numbers_are_counted_and_made_numbers():
+    assert numbers((1, "2.5"), 2, "two numbers") == [1.0, 2.5]
+    with pytest.raises(Wrong, match="expected two numbers, got 3"):
+        numbers([1, 2, 3], 2, "two numbers")
+
+
+def test_a_notebook_shows_a_verdict_once():
+    source = """
+from llmbook_utils.exercises import check, exercise
+exercise("0.1", "Any", hints=("a", "b", "c"))(lambda answer: "Right.")
+check("0.1", 1)"""
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(source)])
+    NotebookClient(notebook, kernel_name="python3").execute()
+    (output,) = notebook.cells[0].outputs
+    assert output.text == "Exercise 0.1: Right.\n"
+
+
+def test_the_plain_prompt_shows_a_message_once(letters, capsys):
+    code.InteractiveInterpreter({"check": check}).runsource("check('0.1', len)")
+    message, value = capsys.readouterr().out.splitlines()
+    assert message == "Exercise 0.1: Right: three."
+    assert value == "<exercise 0.1: passed>"
+
+
+def test_importing_the_framework_loads_no_chapter():
+    source = "import llmbook_utils.exercises, sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", source], check=True)
+
+
+# the book's exercises
+
+
+def page_of(number: str) -> str:
+    """Name the page of an exercise's chapter or appendix."""
+    chapter = number.partition(".")[0]
+    start = f"chapters/{chapter:>02}-"
+    if chapter.isalpha():
+        start = f"appendices/{chapter.lower()}-"
+    return next(path for path in FIXED if path.startswith(start))
+
+
+@functools.cache
+def page(path: str) -> Page:
+    assert (ROOT / path).exists(), f"there are exercises for {path}, but no such page"
+    return read(ROOT / path, path)
+
+
+def run(source: str, namespace: dict) -> object:
+    """Run a cell and return what its last line gives, as a kernel does."""
+    *body, last = ast.parse(source).body
+    exec(compile(ast.Module(body, []), "<cell>", "exec"), namespace)
+    if isinstance(last, ast.Expr):
+        return eval(compile(ast.Expression(last.value), "<cell>", "eval"), namespace)
+    return exec(compile(ast.Module([last], []), "<cell>", "exec"), namespace)
+
+
+@functools.cache
+def solution_verdicts() -> dict[str, list[object]]:
+    """Run Appendix C and collect what its solution cells end in."""
+    verdicts: dict[str, list[object]] = {}
+    namespace = {"__name__": "__main__"}
+    with contextlib.chdir((ROOT / SOLUTIONS).parent):
+        for cell in page(SOLUTIONS).code:
+            result = run(cell.source, namespace)
+            for tag in (tag for tag in tags(cell) if tag.startswith("solution:")):
+                verdicts.setdefault(tag.removeprefix("solution:"), []).append(result)
+    return verdicts
+
+
+@functools.cache
+def ground(path: str) -> dict:
+    """Run what a chapter's stubs may build on: imports, parameters, library text."""
+    namespace = {"__name__": "__main__"}
+    # a page may say that its annotations name what stands further down
+    flags = __future__.annotations.compiler_flag
+    for cell in page(path).code:
+        whole = any(tag == "parameters" or tag.startswith("lib:") for tag in tags(cell))
+        kinds = ast.AST if whole else ast.Import | ast.ImportFrom
+        nodes = [
+            node for node in ast.parse(cell.source).body if isinstance(node, kinds)
+        ]
+        exec(compile(ast.Module(nodes, []), f"<{path}>", "exec", flags), namespace)
+    return namespace
+
+
+@functools.cache
+def planted(number: str) -> list[tuple[str, str, object]]:
+    module = ALL[number].judge.__module__.rpartition(".")[2]
+    path = ROOT / "tests" / "support" / "planted" / f"{module}.py"
+    assert path.exists(), f"tests/support/planted has no {path.name}"
+    return importlib.import_module(f"planted.{module}").PLANTED.get(number, [])
+
+
+def test_the_book_has_exercises():
+    assert ALL, "no chapter registers an exercise"
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_a_solution_passes(number):
+    results = solution_verdicts().get(number)
+    assert results, f"no cell of {SOLUTIONS} is tagged solution:{number}"
+    verdict = results[-1]
+    assert isinstance(verdict, Verdict) and verdict.number == number
+    assert verdict.passed, verdict.message
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_a_stub_fails_kindly(number):
+    path = page_of(number)
+    stubs = page(path).tagged(f"exercise:{number}")
+    assert len(stubs) == 1, f"{len(stubs)} cells of {path} are tagged exercise:{number}"
+    verdict = run(stubs[0].source, dict(ground(path)))
+    assert isinstance(verdict, Verdict) and verdict.number == number
+    assert not verdict and "not started" in verdict.message
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_known_mistakes_are_named(number):
+    cases = planted(number)
+    assert len(cases) >= 2, (
+        f"plant two mistakes for exercise {number} in tests/support/planted"
+    )
+    verdicts = [check(number, answer) for _, _, answer in cases]
+    for (mistake, words, _), verdict in zip(cases, verdicts, strict=True):
+        others = [other for other in verdicts if other is not verdict]
+        assert not verdict, f"{number} lets through: {mistake}"
+        assert words in verdict.message, f"{number}, {mistake}: {verdict.message!r}"
+        for other in others:
+            assert words not in other.message, f"{words!r} is also in {other.message!r}"
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_an_exercise_stands_on_its_pages(number):
+    title = f"Exercise {number}: {ALL[number].title}"
+    for path in (page_of(number), SOLUTIONS):
+        titles = [(one.level, one.title) for one in page(path).sections]
+        assert titles.count((3, title)) == 1, f"{path} needs one heading `### {title}`"
+    hints = page(page_of(number)).tagged(f"hints:{number}")
+    assert len(hints) == 1 and hints[0].cell_type == "markdown"
+    assert hints[0].source.count("<details>") == 3, "run: make sync"
+    assert len(set(ALL[number].hints)) == 3
+
+
+@pytest.mark.parametrize("path", {page_of(number): None for number in ALL})
+def test_a_page_has_its_exercises_in_order(path):
+    found = [re.match(r"Exercise (\S+):", one.title) for one in page(path).sections]
+    numbers = [match[1] for match in found if match]
+    assert numbers == [number for number in ALL if page_of(number) == path]
+
+
+def test_checks_know_nothing_of_the_solutions():
+    for path in (ROOT / "llmbook_utils/exercises").glob("*.py"):
+        imported = [
+            node.module if isinstance(node, ast.ImportFrom) else alias.name
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        ]
+        assert not [name for name in imported if name and "solution" in name], path

@@ -1,0 +1,183 @@
+"""Every page in a real browser, light and dark, wide and narrow: what it asks for, says, shows and weighs."""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import axe_playwright_python
+import build_site
+import pytest
+from browser import Log
+from playwright.sync_api import TimeoutError
+
+pytestmark = pytest.mark.site
+
+PAGES = [f"{page}.html" for page in build_site.pages()]
+ALL = [*PAGES, "search.html?q=token", "404.html"]
+# width, theme, the rules of axe and the blocks of code that it reads; contrast takes seconds on a long page, but it
+# is the same at every width and in every block of code, and all other rules give the same in both themes
+LOOKS = {
+    "light": (1280, "light", {"rules": {}, "blocks": 5}),
+    "dark": (1280, "dark", {"rules": {"runOnly": ["color-contrast"]}, "blocks": 5}),
+    "narrow": (
+        390,
+        "light",
+        {"rules": {"rules": {"color-contrast": {"enabled": False}}}, "blocks": 1000},
+    ),
+    "narrow-dark": (390, "dark", None),
+}
+LARGEST = 400_000
+PATIENCE = 10_000
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(
+    encoding="utf-8"
+)
+
+WIDER = """() => {
+  const page = document.documentElement;
+  if (page.scrollWidth <= innerWidth) return [];
+  const wide = [...document.querySelectorAll("article *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1);
+  return [`the page is ${page.scrollWidth} px wide, the window ${innerWidth}`, ...wide.slice(0, 5).map(e => e.outerHTML.slice(0, 150))];
+}"""
+MOUNTS = """() => [...document.querySelectorAll(".bw-mount")]
+  .filter(e => e.dataset.bwReady !== "1").map(e => `${e.dataset.bwModule}: ${e.dataset.bwError ?? "not mounted"}`)"""
+SETTLED = "mount => mount.dataset.bwReady || mount.dataset.bwError"
+MATH = """() => [...document.querySelectorAll(".math")]
+  .filter(e => !e.querySelector("mjx-container") || e.querySelector("mjx-merror")).map(e => e.textContent)"""
+VIOLATIONS = """async ({ rules, blocks }) => {
+  const exclude = [...document.querySelectorAll(".highlight")].slice(blocks);
+  const options = { resultTypes: ["violations"], preload: false, ...rules };
+  return (await axe.run({ exclude }, options)).violations
+    .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target} ${n.html.slice(0, 200)}`));
+}"""
+STATES = """() => [...document.querySelectorAll('.bw-mount script[type="application/json"]')].map(e => e.textContent)"""
+
+
+@dataclass
+class Visit:
+    """What one opening of a page showed."""
+
+    page: str
+    theme: str
+    wanted: str
+    log: Log
+    wider: list[str] = field(default_factory=list)
+    unmounted: list[str] = field(default_factory=list)
+    unrendered: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
+
+
+def scroll_through(page: object) -> None:
+    """Open every folded cell and hint, bring every widget into view and wait until it stands or has failed."""
+    page.evaluate(
+        "document.querySelectorAll('article details').forEach(e => e.open = true)"
+    )
+    for mount in page.query_selector_all(".bw-mount"):
+        mount.scroll_into_view_if_needed()
+        with suppress(TimeoutError):
+            page.wait_for_function(SETTLED, arg=mount, timeout=PATIENCE)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+
+
+def visit_page(page: object, name: str, theme: str, axe: dict | None) -> Visit:
+    page.goto(name)
+    scroll_through(page)
+    page.evaluate("window.MathJax?.startup?.promise")
+    seen = Visit(
+        name, page.evaluate("document.documentElement.dataset.theme"), theme, page.log
+    )
+    seen.wider, seen.unmounted, seen.unrendered = (
+        page.evaluate(WIDER),
+        page.evaluate(MOUNTS),
+        page.evaluate(MATH),
+    )
+    seen.states = page.evaluate(STATES)
+    if axe is not None:
+        page.evaluate(AXE)
+        seen.violations = page.evaluate(VIOLATIONS, axe)
+    return seen
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(page, look) for page in ALL for look in LOOKS],
+    ids=lambda p: f"{p[0]}-{p[1]}",
+)
+def visit(
+    request: pytest.FixtureRequest, open_context: Callable[..., object]
+) -> Iterator[Visit]:
+    name, look = request.param
+    width, theme, axe = LOOKS[look]
+    with open_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=theme,
+        reduced_motion="reduce",
+    ) as page:
+        yield visit_page(page, name, theme, axe)
+
+
+def test_asks_no_other_host(visit: Visit) -> None:
+    assert visit.log.requests
+    assert visit.log.outside == []
+
+
+def test_misses_nothing(visit: Visit) -> None:
+    assert visit.log.missing == []
+
+
+def test_the_console_is_silent(visit: Visit) -> None:
+    assert visit.log.console == []
+
+
+def test_follows_the_reader_s_theme(visit: Visit) -> None:
+    assert visit.theme == visit.wanted
+
+
+def test_widgets_stand(visit: Visit) -> None:
+    assert visit.unmounted == []
+
+
+def test_nothing_scrolls_sideways(visit: Visit) -> None:
+    assert visit.wider == []
+
+
+def test_formulas_are_set(visit: Visit) -> None:
+    assert visit.unrendered == []
+
+
+def test_axe_finds_nothing(visit: Visit) -> None:
+    assert visit.violations == []
+
+
+def test_weighs_little_before_it_is_touched(visit: Visit, site: Path) -> None:
+    """Our own modules and the widgets' states, gzipped, as the page loads them by itself."""
+    base = urlsplit(build_site.base_url()).path or "/"
+    paths = {urlsplit(url).path.removeprefix(base) for url in visit.log.requests}
+    ours = [
+        site / path for path in sorted(paths) if path.startswith("_static/widgets/")
+    ]
+    sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in ours}
+    sizes["states"] = len(gzip.compress(json.dumps(visit.states).encode()))
+    assert sum(sizes.values()) <= LARGEST, sizes
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_without_scripts_the_fallback_is_read(
+    new_page: Callable[..., object], name: str
+) -> None:
+    page = new_page(java_script_enabled=False)
+    page.goto(name)
+    mounts, fallbacks = (
+        page.locator(".bw-mount"),
+        page.locator(".bw-mount .bw-fallback"),
+    )
+    assert page.locator("article h1").is_visible()
+    assert fallbacks.count() == mounts.count()
+    for fallback in fallbacks.all():
+        assert fallback.is_visible()
+        assert len(fallback.inner_text().split()) >= 3
+    assert page.log.outside == page.log.missing == []

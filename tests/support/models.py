@@ -1,0 +1,86 @@
+"""Small models, ids, and the names of all that happens inside; for many tests."""
+
+import tempfile
+from dataclasses import replace
+
+import torch
+from transformers import GPT2LMHeadModel
+
+from llmbook_utils.config import GPTConfig
+from llmbook_utils.model import GPTModel
+from llmbook_utils.pretrained import save_pretrained
+from llmbook_utils.tokenizer import BytePairTokenizer
+
+TINY = GPTConfig(
+    vocab_size=61, context_length=24, emb_dim=24, n_heads=3, n_layers=2, drop_rate=0.0
+)
+
+
+def build(config=TINY, seed=0, **options):
+    torch.manual_seed(seed)
+    return GPTModel(config, **options).eval()
+
+
+def some_ids(batch, length, seed=0, config=TINY):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(config.vocab_size, (batch, length), generator=generator)
+
+
+def as_transformers(model):
+    """The same weights in transformers' GPT-2."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = BytePairTokenizer({b"a": 0}, {})  # any that has few tokens
+        save_pretrained(model, tokenizer.to_tiktoken(), folder)
+        return GPT2LMHeadModel.from_pretrained(folder, attn_implementation="eager")
+
+
+OTHER = replace(
+    TINY, emb_dim=6, n_heads=2, n_layers=3, qkv_bias=False, tie_embeddings=False
+)
+
+
+CONFIGS = [TINY, OTHER]
+
+
+T, C, H, D, V = 7, TINY.emb_dim, TINY.n_heads, TINY.head_dim, TINY.vocab_size
+BLOCK = {
+    "norm_1": (T, C),
+    "attention.q": (H, T, D),
+    "attention.k": (H, T, D),
+    "attention.v": (H, T, D),
+    "attention.scores": (H, T, T),
+    "attention.weights": (H, T, T),
+    "attention.context": (H, T, D),
+    "attention.out": (T, C),
+    "residual": (T, C),
+    "norm_2": (T, C),
+    "feed_forward.widen": (T, 4 * C),
+    "feed_forward.gelu": (T, 4 * C),
+    "feed_forward.narrow": (T, C),
+    "output": (T, C),
+}
+
+
+AROUND = {
+    "token_embedding": (T, C),
+    "position_embedding": (T, C),
+    "embedding": (T, C),
+    "final_norm": (T, C),
+    "logits": (T, V),
+    "logits.last": (V,),
+}
+
+
+EVERYTHING = [*AROUND, *(f"blocks.*.{name}" for name in BLOCK)]
+
+
+def vivid(config, seed=0):
+    """A model whose attention is far from uniform."""
+    model = build(config, seed)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+def ids_of(n=T, seed=0):
+    return some_ids(1, n, seed)[0].tolist()

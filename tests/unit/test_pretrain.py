@@ -1,0 +1,285 @@
+"""Pretraining: stopping and going on, and two processes as one.
+
+Run as a script, this file is the pair of processes whose gradients are compared.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from recipes import RECIPE, ROOT, TINY, write_recipe
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import BatchSampler
+
+from llmbook_utils.files.shards import prepare
+from llmbook_utils.loss import IGNORED
+from llmbook_utils.model import GPTModel
+from llmbook_utils.pretrain import (
+    OwnPart,
+    create_loaders,
+    pretrain,
+    start_processes,
+)
+from llmbook_utils.pretrained import load_pretrained
+from llmbook_utils.runs.recipe import read_recipe
+from llmbook_utils.train import add_gradients
+
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(ROOT),
+    "OMP_NUM_THREADS": "1",
+    "TQDM_DISABLE": "1",
+    "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
+}
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    """A prepared folder of 40 paragraphs."""
+    root = tmp_path_factory.mktemp("tokens")
+    lines = [
+        f"On day {i} the tide was {i % 7} feet high, and the lamp was lit."
+        for i in range(60)
+    ]
+    (root / "texts").mkdir()
+    (root / "texts" / "log.txt").write_text("\n\n".join(lines), encoding="utf-8")
+    prepare(
+        root / "texts", root / "out", vocab_size=300, validation_share=0.2, processes=1
+    )
+    return root / "out"
+
+
+def records(run):
+    """The lines of a run's metrics, without the seconds."""
+    lines = [
+        json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
+    for line in lines:
+        del line["seconds"]
+    return lines
+
+
+# runs
+
+
+def test_a_run_leaves_a_model_that_loads_and_its_log(tokens, tmp_path):
+    handler = signal.getsignal(signal.SIGINT)
+    pretrain(tokens, tmp_path / "run", replace(RECIPE, keep=(0, 4)))
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "checkpoint.safetensors",
+        "kept",
+        "metrics.jsonl",
+        "model",
+        "recipe.json",
+    ]
+    lines = records(tmp_path / "run")
+    assert [line["step"] for line in lines] == list(range(1, 9))
+    assert [line["step"] for line in lines if "val_loss" in line] == [4, 8]
+    assert lines[-1]["tokens"] == 8 * 2 * 4 * 16
+    assert lines[-1]["loss"] < lines[0]["loss"]
+    first = load_pretrained(tmp_path / "run/kept/000000")[0]
+    torch.manual_seed(RECIPE.seed)
+    fresh = GPTModel(TINY)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(first.parameters(), fresh.parameters(), strict=True)
+    )
+    model, encoding = load_pretrained(tmp_path / "run/model")
+    weights = load_file(tmp_path / "run/checkpoint.safetensors")
+    assert torch.equal(
+        model.token_embedding.weight, weights["model.token_embedding.weight"]
+    )
+    assert encoding.n_vocab == 300
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_losses(tokens, tmp_path):
+    recipe = write_recipe(tmp_path / "r.toml", steps=400, checkpoint_every=400)
+    command = [sys.executable, "-m", "llmbook_utils.pretrain", "train", tokens]
+    command += ["--recipe", recipe, "--out", tmp_path / "run"]
+    run = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    wait_for_lines(tmp_path / "run/metrics.jsonl", 3, run)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    step = int(re.search(r"stopped after step (\d+)", said)[1])
+    assert run.returncode == 130
+    assert "Traceback" not in said
+    assert [line["step"] for line in records(tmp_path / "run")] == list(
+        range(1, step + 1)
+    )
+    with safe_open(tmp_path / "run/checkpoint.safetensors", "pt") as file:
+        header = json.loads(file.metadata()["checkpoint"])
+    assert header["progress"]["step"] == step
+    again = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "step 400: loss" in again.stdout
+    pretrain(tokens, tmp_path / "other", read_recipe(recipe))
+    assert records(tmp_path / "run") == records(tmp_path / "other")
+
+
+def wait_for_lines(path, n, run):
+    """Wait until a run has written some lines, or fail with what it said."""
+    end = time.monotonic() + 120
+    while not (path.exists() and path.read_text().count("\n") >= n):
+        assert run.poll() is None, run.stderr.read()
+        assert time.monotonic() < end, "no line within two minutes"
+        time.sleep(0.05)
+
+
+def test_a_folder_with_another_run_is_refused(tokens, tmp_path):
+    pretrain(tokens, tmp_path, replace(RECIPE, steps=1))
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match=r"a run with lr = 0\.001, not 0\.5"):
+        pretrain(tokens, tmp_path, replace(RECIPE, steps=1, lr=0.5))
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+def test_tokens_of_another_vocabulary_are_refused(tokens, tmp_path):
+    other = replace(RECIPE, model=replace(TINY, vocab_size=301))
+    with pytest.raises(ValueError, match="made with 300 tokens, but the model has 301"):
+        pretrain(tokens, tmp_path / "run", other)
+    assert not (tmp_path / "run").exists()
+
+
+# several processes
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_the_parts_of_a_batch_are_the_batch(tokens, processes):
+    whole = [x for x, _ in create_loaders(tokens, RECIPE)[0]]
+    parts = [
+        [x for x, _ in create_loaders(tokens, RECIPE, rank, processes)[0]]
+        for rank in range(processes)
+    ]
+    for batch, *shares in zip(whole, *parts, strict=True):
+        rows = sorted(row.tolist() for share in shares for row in share)
+        assert rows == sorted(batch.tolist())
+
+
+def test_the_seed_decides_the_order(tokens):
+    orders = [
+        [x.tolist() for x, _ in create_loaders(tokens, replace(RECIPE, seed=seed))[0]]
+        for seed in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_batch_that_cannot_be_parted_is_refused():
+    with pytest.raises(ValueError, match="batch of 4 cannot be parted among 3"):
+        OwnPart(BatchSampler(range(8), 4, drop_last=True), 0, 3)
+
+
+def example():
+    """A model, and two batches whose halves have different numbers of targets."""
+    torch.manual_seed(0)
+    ids = torch.randint(300, (2, 4, 17))
+    inputs, targets = ids[..., :-1], ids[..., 1:].clone()
+    targets[0, 0, 3:] = IGNORED
+    targets[1, 1:] = IGNORED
+    return GPTModel(TINY), list(zip(inputs, targets, strict=True))
+
+
+def save_gradients(path):
+    """What a process of the pair does: its half of each batch, then the gradients."""
+    rank, processes, _ = start_processes()
+    model, batches = example()
+    own = [(x[rank::processes], y[rank::processes]) for x, y in batches]
+    loss, count = add_gradients(DistributedDataParallel(model), own)
+    if rank == 0:
+        found = {name: p.grad.contiguous() for name, p in model.named_parameters()}
+        found["loss"] = torch.tensor([loss, count], dtype=torch.float64)
+        save_file(found, path)
+    distributed.destroy_process_group()
+
+
+@contextmanager
+def torchrun(*arguments):
+    """Two processes that know of each other; what still runs in the end is ended."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", *map(str, arguments)]
+    run = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    try:
+        yield run
+    finally:
+        run.terminate()  # which ends the two as well
+        run.wait(60)
+
+
+def test_two_processes_have_the_gradients_of_one(tmp_path):
+    with torchrun(__file__, tmp_path / "gradients.safetensors") as run:
+        _, said = run.communicate(timeout=120)
+    assert run.returncode == 0, said
+    found = load_file(tmp_path / "gradients.safetensors")
+    model, batches = example()
+    loss, count = add_gradients(model, batches)
+    assert found.pop("loss").tolist() == pytest.approx([loss, count], rel=1e-6)
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(found[name], parameter.grad, rtol=1e-5, atol=1e-7), name
+
+
+def test_two_processes_train_as_one_would(tokens, tmp_path):
+    recipe = write_recipe(tmp_path / "r.toml")
+    command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
+    with torchrun(*command, "--out", tmp_path / "two") as run:
+        _, said = run.communicate(timeout=120)
+    assert run.returncode == 0, said
+    pretrain(tokens, tmp_path / "one", RECIPE)
+    pairs = zip(records(tmp_path / "two"), records(tmp_path / "one"), strict=True)
+    for two, one in pairs:
+        assert two == pytest.approx(one, rel=1e-4)
+    assert load_pretrained(tmp_path / "two/model")[0].config == TINY
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks up processes in /proc")
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_process_dies_all_end_and_the_checkpoint_stays(
+    tokens, tmp_path, victim
+):
+    recipe = write_recipe(tmp_path / "r.toml", steps=100_000, checkpoint_every=5)
+    command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
+    with torchrun(*command, "--out", tmp_path / "run") as run:
+        wait_for_lines(tmp_path / "run/metrics.jsonl", 12, run)
+        workers = children(run.pid)
+        assert len(workers) == 2
+        os.kill(workers[victim], signal.SIGKILL)
+        run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert not [pid for pid in workers if is_running(pid)]
+    reached = len(records(tmp_path / "run"))
+    saved = load_file(tmp_path / "run/checkpoint.safetensors")
+    assert all(
+        t.isfinite().all() for name, t in saved.items() if name.startswith("model")
+    )
+    assert reached >= 12
+
+
+def children(pid):
+    """The processes that a process has started, in order."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sorted(map(int, found))
+
+
+def is_running(pid):
+    """Whether a process still works: one that ended may be listed a while longer."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+if __name__ == "__main__":
+    save_gradients(sys.argv[1])
