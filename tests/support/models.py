@@ -54,9 +54,9 @@ BLOCK = {
     "attention.out": (T, C),
     "residual": (T, C),
     "norm_2": (T, C),
-    "feed_forward.widen": (T, 4 * C),
+    "feed_forward.up_proj": (T, 4 * C),
     "feed_forward.gelu": (T, 4 * C),
-    "feed_forward.narrow": (T, C),
+    "feed_forward.down_proj": (T, C),
     "output": (T, C),
 }
 

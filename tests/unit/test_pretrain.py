@@ -37,7 +37,7 @@ from llmbook_utils.runs.recipe import read_recipe
 from llmbook_utils.train import add_gradients
 
 ENVIRONMENT = os.environ | {
-    "PYTHONPATH": str(ROOT),
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")]),
     "OMP_NUM_THREADS": "1",
     "TQDM_DISABLE": "1",
     "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
