@@ -14,7 +14,7 @@ class LayerCache:
 
     def __init__(self, keys: Tensor, values: Tensor):
         self.keys, self.values = keys, values  # (B, H, L, D) each, L the room
-        self.length = 0
+        self.length = 0  # tokens stored so far
 
     def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store keys and values (B, H, T, D) of T new tokens; return all so far."""
@@ -26,9 +26,10 @@ class LayerCache:
 
 
 class KVCache:
-    """One `LayerCache` a block, and which of the cached tokens are real.
+    """One `LayerCache` per block, and which of the cached tokens are real.
 
-    Room for `config.context_length` tokens: 2 * n_layers * B * C numbers a token.
+    It has room for `config.context_length` tokens: 2 * n_layers * B * C numbers per
+    token.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class KVCache:
         dtype: torch.dtype = torch.float32,
     ):
         room = (batch_size, config.n_heads, config.context_length, config.head_dim)
-        empty = torch.zeros(room, device=device, dtype=dtype)
+        empty = torch.zeros(room, device=device, dtype=dtype)  # (B, H, L, D)
         self.layers = [
             LayerCache(empty.clone(), empty.clone()) for _ in range(config.n_layers)
         ]
@@ -49,4 +50,12 @@ class KVCache:
     @property
     def length(self) -> int:
         """How many tokens the cache holds."""
-        return self.mask.shape[1]
+        return self.layers[0].length
+
+    def extend(self, real: Tensor) -> Tensor | None:
+        """Note which of T new tokens (B, T) are real; return it for all tokens (B, S).
+
+        None, which spares the model a mask, says that every token is real.
+        """
+        self.mask = torch.cat([self.mask, real], dim=1)
+        return None if self.mask.all() else self.mask

@@ -25,9 +25,10 @@ class GPTConfig:
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
-            if getattr(self, name) < 1:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
                 raise ValueError(
-                    f"{name} is {getattr(self, name)}; it must be 1 or more"
+                    f"{name} is {value!r}; it must be a whole number, 1 or more"
                 )
         if self.emb_dim % self.n_heads:
             raise ValueError(

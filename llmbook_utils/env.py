@@ -1,9 +1,13 @@
-"""What the environment asks for: no downloads, no progress bars.
+"""What the environment asks for and has: downloads, progress bars, a GPU.
 
 Not built on a page.
 """
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def is_set(variable: str) -> bool:
@@ -20,3 +24,27 @@ def is_set(variable: str) -> bool:
 def quiet_bars() -> bool | None:
     """What tqdm takes as `disable`: True, or None, which draws in a terminal only."""
     return is_set("TQDM_DISABLE") or None
+
+
+def pick_device(name: "str | torch.device" = "auto") -> "torch.device":
+    """The device of that name; "auto" is CUDA's or Apple's GPU where there is one.
+
+    One that this machine does not have raises ValueError.
+    """
+    import torch  # here, since not everything that asks the environment needs it
+
+    has = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in has.items() if there))
+    device = torch.device(name)
+    if not has.get(device.type, True):
+        there = ", ".join(kind for kind in has if has[kind])
+        raise ValueError(
+            f"the device {str(name)!r} was asked for, but PyTorch finds only: {there}; "
+            'take one of them, or "auto"'
+        )
+    return device

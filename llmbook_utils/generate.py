@@ -7,16 +7,16 @@ chapters/05-pretraining-on-unlabeled-data.ipynb.
 import codecs
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
 
 import tiktoken
 import torch
 from torch import Tensor
 
 from llmbook_utils.cache import KVCache
-from llmbook_utils.model import GPTModel, evaluating
-from llmbook_utils.tokenizer import END_OF_TEXT
+from llmbook_utils.model import GPTModel, check_ids, evaluating
+from llmbook_utils.tokenizer import end_id
 
 
 def uniform_numbers(seed: int) -> Iterator[float]:
@@ -36,61 +36,80 @@ def uniform_numbers(seed: int) -> Iterator[float]:
         yield (t ^ (t >> 14)) / 2**32
 
 
-def next_token_probabilities(
-    logits: Tensor,
-    ids: Tensor,
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_p: float | None = None,
-    repetition_penalty: float = 1.0,
-) -> Tensor:
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen; as it stands, the most probable one is taken.
+
+    Options that make no sense raise ValueError.
+
+    >>> Sampling(temperature=0.8, top_p=0.95).temperature
+    0.8
+    """
+
+    temperature: float = 0.0  # what logits are divided by; 0: take the largest
+    top_k: int | None = None  # keep the k most probable tokens
+    top_p: float | None = None  # keep the fewest that have this probability together
+    min_p: float | None = None  # keep those with this share of the largest or more
+    repetition_penalty: float = 1.0  # above 1: what was there becomes less likely
+
+    def __post_init__(self) -> None:
+        for name, meant, wanted in (
+            ("temperature", lambda t: 0 <= t < math.inf, "0 or more"),
+            ("top_k", lambda k: k == int(k), "a whole number"),
+            ("top_k", lambda k: k >= 1, "1 or more"),
+            ("top_p", lambda p: 0 < p <= 1, "above 0, and 1 at most"),
+            ("min_p", lambda p: 0 <= p <= 1, "from 0 to 1"),
+            ("repetition_penalty", lambda r: 0 < r < math.inf, "above 0"),
+        ):
+            value = getattr(self, name)
+            if value is None and name not in ("temperature", "repetition_penalty"):
+                continue
+            if not isinstance(value, int | float) or not meant(value):
+                raise ValueError(f"{name} is {value!r}; it must be {wanted}")
+
+
+GREEDY = Sampling()
+
+
+def next_token_probabilities(logits: Tensor, ids: Tensor, sampling: Sampling) -> Tensor:
     """Turn logits (B, V) into probabilities (B, V), given the `ids` (B, T) before.
 
     In this order: repetition penalty, temperature (0: all on the largest), top-k,
-    top-p, min-p; after each, what is left adds up to 1 again. Options that make no
-    sense raise ValueError.
+    top-p, min-p; after each, what is left adds up to 1 again. Logits that hold NaN or
+    infinity raise ValueError.
     """
-    check_options(temperature, top_k, top_p, min_p, repetition_penalty)
-    if repetition_penalty != 1.0:
-        logits = penalize(logits, ids, repetition_penalty)
-    if temperature == 0:
-        largest = logits.argmax(dim=-1, keepdim=True)
-        return torch.zeros_like(logits).scatter(-1, largest, 1.0)
-    probabilities = torch.softmax(logits / temperature, dim=-1)
-    if top_k is not None and top_k < logits.shape[-1]:
+    if logits.dtype.itemsize < 4:  # 16-bit numbers are too coarse for sums over V
+        logits = logits.float()
+    if sampling.repetition_penalty != 1.0:
+        logits = penalize(logits, ids, sampling.repetition_penalty)
+    largest = logits.max(dim=-1, keepdim=True)
+    if not largest.values.isfinite().all():  # a maximum passes NaN and infinity on
+        raise ValueError(
+            "the logits hold NaN or infinity, so there is no next token: the weights "
+            "are broken, or the training that made them has diverged"
+        )
+    if sampling.temperature == 0:
+        return torch.zeros_like(logits).scatter(-1, largest.indices, 1.0)
+    # differences first: a small temperature would make the logits themselves infinite
+    scaled = (logits - largest.values) / sampling.temperature
+    return keep_likely(torch.softmax(scaled, dim=-1), sampling)
+
+
+def keep_likely(probabilities: Tensor, sampling: Sampling) -> Tensor:
+    """Leave out tokens by top-k, top-p and min-p, in this order: (B, V)."""
+    top_k, top_p, min_p = sampling.top_k, sampling.top_p, sampling.min_p
+    if top_k is not None and top_k < probabilities.shape[-1]:
         least = probabilities.topk(top_k, dim=-1).values[..., -1:]
-        probabilities = keep(probabilities, probabilities >= least)
+        probabilities = keep(probabilities, probabilities >= least)  # ties stay
     if top_p is not None:
         ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
         before = ordered.cumsum(dim=-1) - ordered  # the one that crosses top_p is kept
-        probabilities = keep(
-            probabilities, torch.empty_like(before).scatter(-1, order, before) < top_p
-        )
+        before = torch.empty_like(before).scatter(-1, order, before)  # unsorted again
+        probabilities = keep(probabilities, before < top_p)
     if min_p is not None:
-        largest = probabilities.max(dim=-1, keepdim=True).values
+        largest = probabilities.amax(dim=-1, keepdim=True)
         probabilities = keep(probabilities, probabilities >= min_p * largest)
     return probabilities
-
-
-def check_options(
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-    min_p: float | None,
-    repetition_penalty: float,
-) -> None:
-    """Raise a ValueError that names the first option that cannot be meant."""
-    for name, value, meant, wanted in (
-        ("temperature", temperature, 0 <= temperature < math.inf, "0 or more"),
-        ("top_k", top_k, top_k is None or top_k >= 1, "1 or more"),
-        ("top_p", top_p, top_p is None or 0 < top_p <= 1, "above 0, and 1 at most"),
-        ("min_p", min_p, min_p is None or 0 <= min_p <= 1, "from 0 to 1"),
-        ("repetition_penalty", repetition_penalty, repetition_penalty > 0, "above 0"),
-    ):
-        if not meant:
-            raise ValueError(f"{name} is {value}; it must be {wanted}")
 
 
 def keep(probabilities: Tensor, kept: Tensor) -> Tensor:
@@ -105,7 +124,7 @@ def penalize(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
     A positive logit is divided by the penalty, a negative one multiplied: dividing it
     would raise it. Source: Keskar et al. (2019).
     """
-    seen = logits.gather(-1, ids)
+    seen = logits.gather(-1, ids)  # (B, V) -> (B, T)
     seen = torch.where(seen > 0, seen / penalty, seen * penalty)
     return logits.scatter(-1, ids, seen)
 
@@ -115,9 +134,12 @@ def draw(probabilities: Tensor, numbers: list[float]) -> Tensor:
 
     The number picks the first token at which the running sum exceeds it.
     """
-    sums = probabilities.double().cumsum(dim=-1)
-    targets = torch.tensor(numbers, dtype=torch.float64, device=sums.device)
-    return (sums <= targets[:, None] * sums[:, -1:]).sum(dim=-1)
+    # on the CPU: not every GPU has 64-bit numbers, and sums over V need them
+    sums = probabilities.cpu().double().cumsum(dim=-1)
+    targets = torch.tensor(numbers, dtype=torch.float64)
+    # less than the sum of all, which rounding may have left below 1
+    drawn = (sums <= targets[:, None] * sums[:, -1:]).sum(dim=-1)
+    return drawn.to(probabilities.device)
 
 
 class Reader:
@@ -148,8 +170,7 @@ class Reader:
 def check_prompt(model: GPTModel, ids: Tensor, n_new: int, keep_last: bool) -> None:
     """Raise ValueError for a prompt that is empty or longer than the model can read."""
     limit = model.config.context_length
-    if ids.dim() != 2 or 0 in ids.shape:
-        raise ValueError(f"ids have shape {tuple(ids.shape)}; expected (B, T), T >= 1")
+    check_ids(ids[..., -limit:] if ids.dim() else ids, None, None, limit)
     if ids.shape[1] > limit and not keep_last:
         raise ValueError(
             f"the prompt has {ids.shape[1]} tokens, but this model reads {limit} at "
@@ -164,6 +185,52 @@ def stream(
     model: GPTModel,
     ids: Tensor,
     max_new_tokens: int,
+    sampling: Sampling = GREEDY,
+    *,
+    mask: Tensor | None = None,
+    eos_id: int | None = None,
+    seed: int | None = None,
+    use_cache: bool = True,
+    keep_last: bool = False,
+) -> Iterator[Tensor]:
+    """Yield the next token of each sequence, ids (B,), `max_new_tokens` times at most.
+
+    - `sampling`: how a token is chosen
+    - `mask` (B, T): True at real tokens; padding comes first, on the left
+    - `eos_id`: a sequence that produced it continues with nothing else
+    - `seed`: the same one draws the same tokens, with and without cache; None takes
+      another one each time, from PyTorch's own random numbers
+    - `use_cache`: keep the keys and values of earlier tokens
+    - `keep_last`: of a prompt longer than the context read the end; else ValueError
+
+    Dropout is off, whatever mode the model is in.
+    """
+    check_prompt(model, ids, max_new_tokens, keep_last)
+    if seed is None and sampling.temperature > 0:  # greedy: leave the random state be
+        seed = int(torch.randint(2**32, ()))
+    numbers = uniform_numbers(seed or 0)
+    mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
+    finished = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    with evaluating(model):
+        read = Reader(model, use_cache)
+        for _ in range(max_new_tokens):
+            said = ids.where(mask, ids[:, -1:])  # padding was not said, so not repeated
+            probabilities = next_token_probabilities(read(ids, mask), said, sampling)
+            new = draw(probabilities, [next(numbers) for _ in ids])
+            if eos_id is not None:
+                new = new.masked_fill(finished, eos_id)
+                finished |= new == eos_id
+            yield new
+            if finished.all():
+                return
+            ids = torch.cat([ids, new[:, None]], dim=1)  # (B, T) -> (B, T + 1)
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+
+
+def generate(
+    model: GPTModel,
+    ids: Tensor,
+    max_new_tokens: int,
     *,
     mask: Tensor | None = None,
     temperature: float = 0.0,
@@ -175,58 +242,31 @@ def stream(
     seed: int | None = None,
     use_cache: bool = True,
     keep_last: bool = False,
-) -> Iterator[Tensor]:
-    """Yield the next token of each sequence, ids (B,), `max_new_tokens` times at most.
-
-    `mask` (B, T) is True at real tokens (left padding for batches). `temperature` 0
-    takes the most probable token; for the next four see `next_token_probabilities`.
-    With `eos_id`, a sequence that produced it goes on with nothing else. The same
-    `seed` draws the same tokens, with and without cache. A prompt longer than the
-    context raises ValueError, or counts with its last tokens only if `keep_last`.
-    Dropout is off, whatever mode the model is in.
-    """
-    check_prompt(model, ids, max_new_tokens, keep_last)
-    seed = int(torch.randint(2**32, ())) if seed is None else seed
-    numbers = uniform_numbers(seed)
-    mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
-    finished = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-    with evaluating(model):
-        read = Reader(model, use_cache)
-        for _ in range(max_new_tokens):
-            probabilities = next_token_probabilities(
-                read(ids, mask),
-                ids.where(mask, ids[:, -1:]),  # padding was not said, so not repeated
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                min_p=min_p,
-                repetition_penalty=repetition_penalty,
-            )
-            new = draw(probabilities, [next(numbers) for _ in ids])
-            if eos_id is not None:
-                new = new.masked_fill(finished, eos_id)
-                finished |= new == eos_id
-            yield new
-            if finished.all():
-                return
-            ids = torch.cat([ids, new[:, None]], dim=1)
-            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-
-
-def generate(
-    model: GPTModel, ids: Tensor, max_new_tokens: int, **options: Any
 ) -> Tensor:
     """Continue prompts of ids (B, T) by n tokens: ids (B, T + n).
 
-    The options are those of `stream`. It ends early, with fewer tokens, when every
-    sequence has ended.
+    The options are those of `Sampling` and of `stream`. It ends early, with fewer
+    tokens, when every sequence has ended.
     """
-    new = stream(model, ids, max_new_tokens, **options)
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    new = stream(
+        model,
+        ids,
+        max_new_tokens,
+        sampling,
+        mask=mask,
+        eos_id=eos_id,
+        seed=seed,
+        use_cache=use_cache,
+        keep_last=keep_last,
+    )
     return torch.cat([ids, *(token[:, None] for token in new)], dim=1)
 
 
 def whole_characters(ids: Iterable[int], tokenizer: tiktoken.Encoding) -> Iterator[str]:
     """Decode ids one by one; bytes of a character wait until it is complete.
+
+    An id that the tokenizer does not have shows as U+FFFD.
 
     >>> from llmbook_utils.tokenizer import get_encoding
     >>> list(whole_characters([12520, 238, 253, 40], get_encoding("gpt2")))
@@ -234,7 +274,11 @@ def whole_characters(ids: Iterable[int], tokenizer: tiktoken.Encoding) -> Iterat
     """
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for id in ids:
-        if piece := decoder.decode(tokenizer.decode_single_token_bytes(id)):
+        try:
+            token = tokenizer.decode_single_token_bytes(id)
+        except KeyError:  # of a vocabulary that was rounded up to a round number
+            token = "\ufffd".encode()
+        if piece := decoder.decode(token):
             yield piece
     if rest := decoder.decode(b"", final=True):
         yield rest
@@ -245,16 +289,29 @@ def stream_text(
     tokenizer: tiktoken.Encoding,
     prompt: str,
     max_new_tokens: int,
-    **options: Any,
+    sampling: Sampling = GREEDY,
+    *,
+    seed: int | None = None,
+    use_cache: bool = True,
+    keep_last: bool = False,
 ) -> Iterator[str]:
     """Yield the continuation of a prompt, piece by piece of whole characters.
 
-    It ends at `<|endoftext|>`, with which an empty prompt begins. The options are those
-    of `stream`.
+    It ends at `<|endoftext|>`, with which an empty prompt begins; with a tokenizer that
+    has none, an empty prompt raises ValueError. The options are those of `stream`.
     """
-    end = tokenizer.encode_single_token(END_OF_TEXT)
-    ids = tokenizer.encode_ordinary(prompt) or [end]
+    end = end_id(tokenizer)
+    ids = tokenizer.encode_ordinary(prompt) or [id for id in [end] if id is not None]
     prompt_ids = torch.tensor([ids], device=model.token_embedding.weight.device)
-    new = stream(model, prompt_ids, max_new_tokens, eos_id=end, **options)
+    new = stream(
+        model,
+        prompt_ids.long(),
+        max_new_tokens,
+        sampling,
+        eos_id=end,
+        seed=seed,
+        use_cache=use_cache,
+        keep_last=keep_last,
+    )
     until_end = takewhile(lambda id: id != end, (int(token) for token in new))
     yield from whole_characters(until_end, tokenizer)

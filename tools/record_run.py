@@ -21,7 +21,7 @@ import tiktoken
 import torch
 
 from llmbook_utils.files.shards import list_works, read_index, read_parts
-from llmbook_utils.generate import generate, stream_text
+from llmbook_utils.generate import Sampling, generate, stream_text
 from llmbook_utils.loss import bits_per_byte
 from llmbook_utils.model import GPTModel
 from llmbook_utils.plots import line_plot
@@ -29,7 +29,7 @@ from llmbook_utils.pretrained import load_pretrained
 from llmbook_utils.runs.results import versions
 
 PROMPT = "Once upon a time"
-OPTIONS = {"temperature": 0.7, "top_p": 0.95, "seed": 4}
+SAMPLING, SEED = Sampling(temperature=0.7, top_p=0.95), 4
 NEW_TOKENS = 90
 REPEATED = {"tokens": 200, "temperature": 0.8, "texts": 4}
 SENTENCE = "The old king and the old queen had one son. The old king"
@@ -88,7 +88,7 @@ def repetitions(model: GPTModel, tokenizer: tiktoken.Encoding) -> dict[str, Any]
         prompt.expand(REPEATED["texts"], -1),
         new,
         temperature=REPEATED["temperature"],
-        seed=OPTIONS["seed"],
+        seed=SEED,
     )[:, length:]
     return {
         "greedy": repeated_share(greedy),
@@ -113,7 +113,9 @@ def snapshot(
     return {
         "step": int(folder.name),
         "bits_per_byte": round(total, 4),
-        "sample": "".join(stream_text(model, tokenizer, PROMPT, NEW_TOKENS, **OPTIONS)),
+        "sample": "".join(
+            stream_text(model, tokenizer, PROMPT, NEW_TOKENS, SAMPLING, seed=SEED)
+        ),
         "greedy": "".join(stream_text(model, tokenizer, PROMPT, NEW_TOKENS // 2)),
         "repeated": repetitions(model, tokenizer),
         "attention": attention(model, tokenizer, layer, head),
@@ -197,7 +199,11 @@ def record(
             for split in ("train", "validation")
         },
         "prompt": PROMPT,
-        "options": OPTIONS,
+        "options": {
+            "temperature": SAMPLING.temperature,
+            "top_p": SAMPLING.top_p,
+            "seed": SEED,
+        },
         "repeated": REPEATED,
         "sentence": pieces,
         "layer": layer,

@@ -343,7 +343,7 @@ def padding_on_the_fast_path(answer: Callable[..., Tensor]) -> str:
     """Compare real queries with texts that have no padding; look for nan."""
     q, k, v = (_random(2, 3, 6, 4, seed=at) for at in range(3))
     all_real = torch.ones(2, 6, dtype=torch.bool)
-    wanted, _ = explicit_attention(q, k, v, None, 0.0)
+    wanted = explicit_attention(q, k, v, None, 0.0)
     given = answer(q, k, v, all_real)
     require(
         not _close(given, F.scaled_dot_product_attention(q, k, v)),
@@ -358,7 +358,7 @@ def padding_on_the_fast_path(answer: Callable[..., Tensor]) -> str:
     real[0, :2] = False  # padding on the left
     real[1, 4:] = False  # padding on the right
     given = answer(q, k, v, real)
-    left, _ = explicit_attention(q[:1, :, 2:], k[:1, :, 2:], v[:1, :, 2:], None, 0.0)
+    left = explicit_attention(q[:1, :, 2:], k[:1, :, 2:], v[:1, :, 2:], None, 0.0)
     require(
         not _close(given[:1, :, 2:], wanted[:1, :, 2:]),
         "the padding has no effect: real tokens still look at padded ones",
@@ -389,7 +389,7 @@ def padding_on_the_fast_path(answer: Callable[..., Tensor]) -> str:
         "Repeat each key head and each value head H / G times, so that there are H, "
         "and go on as usual.",
         "k.repeat_interleave(q.shape[1] // k.shape[1], dim=1), the same for v, then "
-        "fused_attention(q, k, v, None, 0.0)[0].",
+        "fused_attention(q, k, v, None, 0.0).",
     ),
 )
 def fewer_keys_than_queries(answer: Callable[..., Tensor]) -> str:
@@ -404,13 +404,13 @@ def fewer_keys_than_queries(answer: Callable[..., Tensor]) -> str:
             f"{tuple(given.shape)}, expected (2, {H}, 5, 4)",
         )
         share = H // G
-        tiled, _ = explicit_attention(
+        tiled = explicit_attention(
             q, k.repeat(1, share, 1, 1), v.repeat(1, share, 1, 1), None, 0.0
         )
         keys, values = (x.repeat_interleave(share, dim=1) for x in (k, v))
-        wanted, _ = explicit_attention(q, keys, values, None, 0.0)
+        wanted = explicit_attention(q, keys, values, None, 0.0)
         everything = torch.ones(5, 5, dtype=torch.bool)
-        open_, _ = explicit_attention(q, keys, values, everything, 0.0)
+        open_ = explicit_attention(q, keys, values, everything, 0.0)
         require(
             G in (1, H) or not _close(given, tiled),
             "query heads 0, 1, 2 should share key head 0; yours take turns (repeat "

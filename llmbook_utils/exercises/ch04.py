@@ -201,9 +201,8 @@ def _listening(block: TransformerBlock) -> Iterator[dict[str, int]]:
     "A parallel block",
     hints=(
         "How many times is the norm needed, and on what does it act?",
-        "Compute the normalized copy once and give it to both parts. Attention returns "
-        "a pair: vectors and weights.",
-        "y = block.norm_1(x), then x + block.attention(y)[0] + block.feed_forward(y).",
+        "Compute the normalized copy once and give it to both parts.",
+        "y = block.norm_1(x), then x + block.attention(y) + block.feed_forward(y).",
     ),
 )
 def parallel_block(answer: Callable[[TransformerBlock, Tensor], Tensor]) -> str:
@@ -222,7 +221,7 @@ def parallel_block(answer: Callable[[TransformerBlock, Tensor], Tensor]) -> str:
     require(calls["norm_2"] == 0, "norm_2 was used; both parts read the copy of norm_1")
     with torch.no_grad():
         y = block.norm_1(x)
-        a, f = block.attention(y)[0], block.feed_forward(y)
+        a, f = block.attention(y), block.feed_forward(y)
         later = x + a
         mistakes = {
             "x is missing: nothing carries the stream past the parts": a + f,
@@ -231,7 +230,7 @@ def parallel_block(answer: Callable[[TransformerBlock, Tensor], Tensor]) -> str:
             "the feed-forward network read what attention had added; both read the "
             "same copy": later + block.feed_forward(block.norm_1(later)),
             "the parts read x itself, not the normalized copy": x
-            + block.attention(x)[0]
+            + block.attention(x)
             + block.feed_forward(x),
             "the feed-forward network is missing": later,
         }
@@ -487,7 +486,7 @@ def _variants(model: GPTModel) -> dict[str, list[list[Callable[[Tensor], Any]]]]
         "A block that is left out passes its input on as it is.",
         "Go through the blocks yourself, as the logit lens does, and skip one.",
         "x = token and position embeddings; for i, block in enumerate(model.blocks): "
-        "if i != left_out: x, _ = block(x); then final norm, head, and the loss by "
+        "if i != left_out: x = block(x); then final norm, head, and the loss by "
         "F.cross_entropy(logits.flatten(0, 1), targets.flatten()).",
     ),
 )

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.exercises import Wrong, exercise, numbers, require
 from llmbook_utils.files.datasets import load_text
-from llmbook_utils.generate import check_options, generate
+from llmbook_utils.generate import Sampling, generate
 from llmbook_utils.loss import IGNORED, Batch, loss_of
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained, to_gpt2
@@ -711,14 +711,7 @@ def neither_loops_nor_nonsense(answer: Any) -> str:
     require(isinstance(answer, dict), "expected a dictionary of options")
     unknown = sorted(set(answer) - known)
     require(not unknown, f"{unknown[:1]} is none of {', '.join(sorted(known))}")
-    defaults: dict[str, Any] = {
-        "temperature": 0.0,
-        "top_k": None,
-        "top_p": None,
-        "min_p": None,
-        "repetition_penalty": 1.0,
-    }
-    check_options(**(defaults | answer))
+    Sampling(**answer)  # which refuses what cannot be meant
     repeated, loss, texts = _judged(answer)
     found = f"{repeated:.1%} of the 4-grams are repeated, and the loss is {loss:.2f}"
     require(

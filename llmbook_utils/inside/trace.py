@@ -1,8 +1,9 @@
-"""See every value on the way through a GPT, change it, and ask how it came about.
+"""See every value on the way through a GPT, and change what you like on the way.
 
-Not built on a page. The names and shapes are those of the engine that runs in the
-browser (`widgets/static/trace.js`); T are tokens, C the embedding, H heads, D the head
-size, V the vocabulary:
+Not built on a page. The model itself runs: it shows each value to a `see`, and what
+that returns takes the value's place. The engine that runs in the browser gives the same
+names and shapes; T are tokens, C the embedding, H heads, D the head size, V the
+vocabulary:
 
     token_embedding, position_embedding, embedding      (T, C)
     blocks.0.norm_1                                     (T, C)
@@ -25,9 +26,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from llmbook_utils.attention import causal_mask
 from llmbook_utils.model import GPTModel
 
 
@@ -87,25 +86,14 @@ class Trace:
         self.model, self.want, self.changes = model, want, changes
         self.values: dict[str, Tensor] = {}
         self.replaced: set[str] = set()
+        self.stream = torch.empty(0)  # what entered the block that is at work
 
     @torch.no_grad()
     def __call__(self, ids: Sequence[int]) -> dict[str, Tensor]:
         """The wanted tensors for ids (T,), T at most the model's context length."""
-        model, T = self.model, len(ids)
-        device = model.token_embedding.weight.device
-        model.place(torch.tensor([ids], device=device), None, None)  # checks T
-        positions = model.position_embedding(torch.arange(T, device=device))
-        tokens = model.token_embedding(torch.tensor(ids, device=device))
-        x = self.see("token_embedding", tokens) + self.see(
-            "position_embedding", positions * self.changes.positions
-        )
-        x = self.see("embedding", x)
-        for i, block in enumerate(model.blocks):
-            if i not in self.changes.blocks:
-                x = self._block(f"blocks.{i}", block, x)
-            x = self.see(f"blocks.{i}.output", x)
-        logits = model.head(self.see("final_norm", model.final_norm(x)))
-        self.see("logits.last", self.see("logits", logits)[-1])
+        device = self.model.token_embedding.weight.device
+        logits = self.model(torch.tensor([ids], device=device).long(), see=self.see)
+        self.note("logits.last", logits[0, -1])
         for replacement in self.changes.replace:
             if replacement.tensor not in self.replaced:
                 raise ValueError(
@@ -113,46 +101,43 @@ class Trace:
                 )
         return self.values
 
-    def _block(self, name: str, block: Any, x: Tensor) -> Tensor:
-        attention, down_proj = block.attention, block.feed_forward.down_proj
-        qkv = attention.qkv(self.see(f"{name}.norm_1", block.norm_1(x)))
-        gathered = self._attend(f"{name}.attention", qkv, attention.n_heads)
-        x = x + self.see(f"{name}.attention.out", attention.out(gathered))
-        x = self.see(f"{name}.residual", x)
-        hidden = block.feed_forward.up_proj(self.see(f"{name}.norm_2", block.norm_2(x)))
-        hidden = F.gelu(
-            self.see(f"{name}.feed_forward.up_proj", hidden), approximate="tanh"
-        )
-        hidden = self.see(f"{name}.feed_forward.gelu", hidden)
-        return x + self.see(f"{name}.feed_forward.down_proj", down_proj(hidden))
-
-    def _attend(self, name: str, qkv: Tensor, H: int) -> Tensor:
-        """Queries, keys and values (T, 3C) as the context of each token (T, C)."""
-        T, changes = len(qkv), self.changes
-        heads = qkv.view(T, 3, H, -1).permute(1, 2, 0, 3)  # (3, H, T, D)
-        q, k, v = (
-            self.see(f"{name}.{part}", tensor)
-            for part, tensor in zip("qkv", heads, strict=True)
-        )
-        root = math.sqrt(q.shape[-1]) if changes.scaling else 1.0
-        scores = self.see(f"{name}.scores", q @ k.transpose(-2, -1) / root)
-        if changes.mask:
-            scores = scores.masked_fill(~causal_mask(T, T, scores.device), -torch.inf)
-        weights = self.see(f"{name}.weights", torch.softmax(scores, dim=-1))
-        context = weights @ v
-        for head in range(H):
-            if self.is_off(name, head):
-                context[head] = 0
-        context = self.see(f"{name}.context", context)
-        return context.transpose(0, 1).reshape(T, -1)  # (H, T, D) -> (T, C)
-
-    def is_off(self, name: str, head: int) -> bool:
-        """Whether a head of the attention `name` is switched off."""
-        off = [f"blocks.{block}.attention.{h}" for block, h in self.changes.heads]
-        return f"{name}.{head}" in off
-
     def see(self, name: str, tensor: Tensor) -> Tensor:
-        """Change what is to be changed, keep what is wanted, and hand it on."""
+        """What the model shows, of a batch of one: change it, note it, hand it on."""
+        if self.is_skipped(name):  # the block computes, but nobody looks
+            if not name.endswith(".output"):
+                return tensor
+            tensor = self.stream  # what entered it comes out
+        if name.endswith("attention.allowed"):
+            return tensor if self.changes.mask else torch.ones_like(tensor)
+        if name == "position_embedding":  # (T, C), the same for the whole batch
+            return self.note(name, tensor * self.changes.positions)
+        value = self.note(name, self.switched(name, tensor[0]))[None]
+        if name == "embedding" or name.endswith(".output"):
+            self.stream = value
+        return value
+
+    def switched(self, name: str, tensor: Tensor) -> Tensor:
+        """A value with scaling and heads switched off as the changes say."""
+        if name.endswith("attention.scores") and not self.changes.scaling:
+            return tensor * math.sqrt(self.model.config.head_dim)
+        if name.endswith("attention.context"):  # (H, T, D)
+            attention = name.removesuffix(".context")
+            off = [self.is_off(attention, head) for head in range(len(tensor))]
+            off_heads = torch.tensor(off, device=tensor.device)[:, None, None]
+            return tensor.masked_fill(off_heads, 0.0)
+        return tensor
+
+    def is_off(self, attention: str, head: int) -> bool:
+        """Whether a head of the attention of that name is switched off."""
+        off = [f"blocks.{block}.attention.{h}" for block, h in self.changes.heads]
+        return f"{attention}.{head}" in off
+
+    def is_skipped(self, name: str) -> bool:
+        """Whether a value lies in a block that is passed by."""
+        return any(name.startswith(f"blocks.{i}.") for i in self.changes.blocks)
+
+    def note(self, name: str, tensor: Tensor) -> Tensor:
+        """Replace what is to be replaced, keep what is wanted, and hand it on."""
         for replacement in self.changes.replace:
             if replacement.tensor == name:
                 tensor = replace(tensor, replacement)

@@ -24,6 +24,7 @@ from llmbook_utils.config import GPTConfig
 from llmbook_utils.files.hub import SHIPPED
 from llmbook_utils.generate import (
     Reader,
+    Sampling,
     draw,
     next_token_probabilities,
     uniform_numbers,
@@ -191,11 +192,13 @@ class Answerer:
         steps, seed = options.pop("max_new_tokens", 60), options.pop("seed", 0)
         n_others = options.pop("alternatives", 0)
         options.pop("most", None)
-        next_token_probabilities(torch.zeros(1, 1), torch.zeros(1, 0).long(), **options)
+        sampling = Sampling(**{"temperature": 1.0, **options})
         prompt, about = self.read(message)
         yield {"kind": "started", "seq": seq, **about}
         why = "length"
-        for step, (id, chances) in enumerate(self._draws(prompt, steps, seed, options)):
+        for step, (id, chances) in enumerate(
+            self._draws(prompt, steps, seed, sampling)
+        ):
             likely = by_probability(**chances)[:n_others].tolist()
             others = [self._chance(i, chances) for i in likely]
             about = {"kind": "token", "seq": seq, "step": step, "alternatives": others}
@@ -206,7 +209,7 @@ class Answerer:
         yield {"kind": "done", "seq": seq, "why": why}
 
     def _draws(
-        self, prompt: list[int], steps: int, seed: int, options: dict[str, Any]
+        self, prompt: list[int], steps: int, seed: int, sampling: Sampling
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
         """Each drawn token, and the probabilities (V,) with the options and without."""
         device = self.model.token_embedding.weight.device
@@ -215,7 +218,7 @@ class Answerer:
         for _ in range(steps):
             with torch.inference_mode(), evaluating(self.model):
                 logits = read(ids, torch.ones_like(ids, dtype=torch.bool))
-                probabilities = next_token_probabilities(logits, ids, **options)
+                probabilities = next_token_probabilities(logits, ids, sampling)
                 new = draw(probabilities, [next(numbers)])
                 ids = torch.cat([ids, new[:, None]], dim=1)
                 plain = logits[0].softmax(dim=-1)

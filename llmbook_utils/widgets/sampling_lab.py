@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import traitlets
 
-from llmbook_utils.generate import check_options, next_token_probabilities
+from llmbook_utils.generate import Sampling, next_token_probabilities
 from llmbook_utils.widgets.base import Message, table
 from llmbook_utils.widgets.live import LiveWidget, Pair, rounded, stored
 from llmbook_utils.widgets.tokens import show
@@ -78,8 +78,8 @@ class SamplingLab(LiveWidget):
     def fallback(self) -> str:
         ids = [token["id"] for token in self.example["run"][0]["tokens"]]
         logits = torch.tensor(self._logits)[None]
-        options = {name: v for name, v in self.options.items() if name != "seed"}
-        after = next_token_probabilities(logits, torch.tensor([ids]), **options)[0]
+        sampling = sampling_of(self.options)
+        after = next_token_probabilities(logits, torch.tensor([ids]), sampling)[0]
         before = logits.softmax(dim=-1)[0]
         best = before.sort(descending=True, stable=True).indices[:ROWS].tolist()
         (vocabulary,) = self.example["vocabulary"]
@@ -118,6 +118,11 @@ def used(options: dict[str, Any]) -> list[str]:
     return [f"{n}={v}" for n, v in pairs if n not in OFF or v != OFF[n]]
 
 
+def sampling_of(options: dict[str, Any]) -> Sampling:
+    """The options of `Sampling` among those of the view, which has a seed as well."""
+    return Sampling(**{n: v for n, v in options.items() if n != "seed"})
+
+
 def check(options: dict[str, Any]) -> None:
     """Raise for an option that the view's controls cannot show."""
     for name, value in options.items():
@@ -127,7 +132,7 @@ def check(options: dict[str, Any]) -> None:
             wanted = "a whole number" if name in WHOLE else "a number"
             none = " or None" if name in OFF and OFF[name] is None else ""
             raise TypeError(f"{name} is {value!r}; expected {wanted}{none}")
-    check_options(**{n: v for n, v in options.items() if n != "seed"})
+    sampling_of(options)  # which refuses what cannot be meant
     for name, (least, most) in LIMITS.items():
         if not least <= options[name] <= most:
             raise ValueError(f"{name} is {options[name]}; expected {least} to {most}")

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.files.hub import SHIPPED
-from llmbook_utils.generate import stream
+from llmbook_utils.generate import generate
 from llmbook_utils.inside.explain import rule_of
 from llmbook_utils.pretrained import load_pretrained, save_pretrained
 from llmbook_utils.tokenizer import BytePairTokenizer
@@ -418,8 +418,8 @@ def test_a_continuation_is_that_of_generate(
     first, *tokens, last = line.ask("continue", text=text, options=about)
     assert (first["kind"], last["kind"]) == ("started", "done")
     ids = torch.tensor([[token["id"] for token in first["tokens"]]])
-    new = stream(answerer.model, ids, 40, eos_id=answerer.end, **options)
-    assert [token["id"] for token in tokens] == [int(token) for token in new]
+    new = generate(answerer.model, ids, 40, eos_id=answerer.end, **options)[0]
+    assert [token["id"] for token in tokens] == new[ids.shape[1] :].tolist()
     message = {"kind": "continue", "seq": line.seq, "text": text, "options": about}
     assert_close([first, *tokens, last], list(answerer.continue_(message)))
 
@@ -430,8 +430,8 @@ def test_a_continuation_goes_past_256_tokens(pairs: dict[str, Pair]) -> None:
     options = {"max_new_tokens": 12, "seed": 2, "temperature": 0.9}
     _, *tokens, _ = line.ask("continue", ids=ids, options=options)
     options.pop("max_new_tokens")
-    new = stream(answerer.model, torch.tensor([ids]), 12, **options)
-    assert [token["id"] for token in tokens] == [int(token) for token in new]
+    new = generate(answerer.model, torch.tensor([ids]), 12, **options)[0, 250:]
+    assert [token["id"] for token in tokens] == new.tolist()
 
 
 def test_it_ends_at_the_end_of_a_text(pairs: dict[str, Pair]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import serve
 import torch
+from models import sampling
 from playwright.sync_api import Browser, Page
 
 from llmbook_utils.generate import (
@@ -133,7 +134,7 @@ GOLDEN: list[list[Any]] = [
 
 def probabilities(logits: list[float], ids: list[int], options: dict) -> list[float]:
     rows = torch.tensor([logits], dtype=torch.float64), torch.tensor([ids])
-    return next_token_probabilities(*rows, **options)[0].tolist()
+    return next_token_probabilities(*rows, sampling(**options))[0].tolist()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from browser import Stopwatch
-from models import vivid
+from models import sampling, vivid
 from playwright.sync_api import Locator, Page, expect
 from saved_models import SMALL, tokenizer  # noqa: F401
 from widget_pages import (
@@ -111,7 +111,7 @@ def test_the_stored_example_has_pythons_numbers(open_page: Open, plain: Any) -> 
     page = open_page()
     logits, ids = plain
     before = logits.softmax(dim=-1)[0]
-    after = next_token_probabilities(logits, ids, **FIRST)[0]
+    after = next_token_probabilities(logits, ids, sampling(**FIRST))[0]
     order = before.argsort(descending=True)[:20].tolist()
     shown = rows(page, "Tokens and their probabilities")
     for place, (id, row) in enumerate(zip(order, shown[:20], strict=True), 1):
@@ -249,7 +249,7 @@ def test_draws_are_pythons(open_page: Open, plain: Any) -> None:
     user = Reader(page, "touch")
     user.press(page.get_by_role("radio", name="draws"))
     logits, ids = plain
-    chances = next_token_probabilities(logits, ids, **FIRST)
+    chances = next_token_probabilities(logits, ids, sampling(**FIRST))
     for seed, n in ((0, 1000), (7, 10_000), (7, 1)):
         user.write(field(page, "Seed"), str(seed))
         user.press(page.get_by_role("radio", name=f"{n:,}", exact=True))
@@ -288,7 +288,7 @@ def test_each_token_of_the_continuation_is_opened(user: Reader) -> None:
     read = whole[:, : ids.shape[1] + 5]
     with torch.inference_mode():
         logits = model.eval()(read)[:, -1]
-    after = next_token_probabilities(logits, read, **FIRST)[0]
+    after = next_token_probabilities(logits, read, sampling(**FIRST))[0]
     shown = rows(page, "Alternatives")
     for id, row in zip(
         after.argsort(descending=True)[:5].tolist(), shown, strict=False
@@ -379,7 +379,9 @@ def test_a_model_of_ones_own_and_its_vocabulary(open_page: Open, folder: Path) -
     with torch.inference_mode():
         logits = model.eval()(ids)[:, -1]
     page.get_by_role("checkbox", name="Repetition penalty").check()
-    after = next_token_probabilities(logits, ids, **FIRST, repetition_penalty=1.2)[0]
+    after = next_token_probabilities(
+        logits, ids, sampling(**FIRST, repetition_penalty=1.2)
+    )[0]
     expect(sentence(page)).to_contain_text(f"{int((after > 0).sum())} tokens of 300")
     shown = {
         row[2]: row[4] for row in rows(page, "Tokens and their probabilities")[:20]
@@ -454,7 +456,7 @@ def test_every_step_is_pythons(open_page: Open) -> None:
         cases, page.evaluate(CALL, [cases]), strict=True
     ):
         numbers, read = torch.tensor([logits]).double(), torch.tensor([ids])
-        expected = next_token_probabilities(numbers, read, **options)
+        expected = next_token_probabilities(numbers, read, sampling(**options))
         assert found == pytest.approx(expected[0].tolist(), abs=1e-6)
         stream = uniform_numbers(seed)
         assert drawn == [int(draw(expected, [next(stream)])) for _ in range(50)]
@@ -464,8 +466,10 @@ def test_every_step_is_pythons(open_page: Open) -> None:
             assert level is None
         else:  # in the running sum before any cut
             least = {**options, "top_p": None, "min_p": None}
-            kept = next_token_probabilities(numbers, read, **least)[0] > 0
-            uncut = next_token_probabilities(numbers, read, **{**least, "top_k": None})
+            kept = next_token_probabilities(numbers, read, sampling(**least))[0] > 0
+            uncut = next_token_probabilities(
+                numbers, read, sampling(**{**least, "top_k": None})
+            )
             expected_level = options["top_p"] * float(uncut[0][kept].sum())
             assert level == pytest.approx(expected_level, abs=1e-6)
         names = ["temperature", "top_k", "top_p", "min_p"]
@@ -480,7 +484,7 @@ def test_every_step_is_pythons(open_page: Open) -> None:
         by_name = {step["name"]: step for step in steps}
         for name in names:
             used[name] = options[name]
-            p = next_token_probabilities(numbers, read, **used)[0]
+            p = next_token_probabilities(numbers, read, sampling(**used))[0]
             step = by_name.get(name)
             if step is None:
                 assert options[name] is None or options["temperature"] == 0

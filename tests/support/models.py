@@ -7,6 +7,7 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from llmbook_utils.config import GPTConfig
+from llmbook_utils.generate import Sampling
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import save_pretrained
 from llmbook_utils.tokenizer import BytePairTokenizer
@@ -84,3 +85,8 @@ def vivid(config, seed=0):
 
 def ids_of(n=T, seed=0):
     return some_ids(1, n, seed)[0].tolist()
+
+
+def sampling(**options):
+    """Sampling that draws: temperature 1 unless another one is given."""
+    return Sampling(**{"temperature": 1.0, **options})

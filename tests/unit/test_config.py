@@ -13,7 +13,7 @@ def test_heads_share_the_vector():
     "options, says",
     [
         ({"emb_dim": 30, "n_heads": 4}, "30 cannot be divided among 4 heads"),
-        ({"n_layers": 0}, "n_layers is 0; it must be 1 or more"),
+        ({"n_layers": 0}, "n_layers is 0; it must be a whole number, 1 or more"),
         ({"drop_rate": 1.0}, r"drop_rate is 1.0; it must be in \[0, 1\)"),
     ],
 )

@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import TINY, as_transformers, build, some_ids
+from models import TINY, as_transformers, build, sampling, some_ids
 
 from llmbook_utils.generate import (
+    Sampling,
     draw,
     generate,
     next_token_probabilities,
@@ -35,7 +36,7 @@ def model():
 
 def probabilities(values, **options):
     logits = torch.tensor([values]).log()
-    return next_token_probabilities(logits, torch.tensor([[0]]), **options)[0]
+    return next_token_probabilities(logits, torch.tensor([[0]]), sampling(**options))[0]
 
 
 def test_greedy_equals_an_independent_implementation(model):
@@ -133,7 +134,7 @@ def test_the_order_of_the_options_matters_and_is_fixed():
 def test_repetition_penalty_lowers_positive_and_negative_logits():
     logits, ids = torch.tensor([[2.0, -2.0, 1.0, -1.0]]), torch.tensor([[0, 1, 1]])
     expected = torch.softmax(torch.tensor([[1.0, -4.0, 1.0, -1.0]]), dim=-1)
-    given_ = next_token_probabilities(logits, ids, repetition_penalty=2.0)
+    given_ = next_token_probabilities(logits, ids, sampling(repetition_penalty=2.0))
     torch.testing.assert_close(given_, expected)
 
 
@@ -149,11 +150,7 @@ def test_probabilities_add_up_to_one(values, temperature, top_k, top_p, min_p):
     result = next_token_probabilities(
         torch.tensor([[*values, -math.inf]]),
         torch.tensor([[0]]),
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=1.2,
+        Sampling(temperature, top_k, top_p, min_p, repetition_penalty=1.2),
     )
     assert result.isfinite().all()
     assert result.sum().item() == pytest.approx(1, abs=1e-5)

@@ -30,7 +30,7 @@ from models import vivid
 from safetensors.torch import load
 from saved_models import SMALL, tokenizer  # noqa: F401
 
-from llmbook_utils.generate import stream
+from llmbook_utils.generate import generate
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained, save_pretrained
 from llmbook_utils.widgets.live import (
@@ -198,8 +198,8 @@ def test_a_continuation_is_that_of_generate(
     about = {**options, "max_new_tokens": 40, "alternatives": 3}
     first, *tokens, last = ask(small, "continue", text=text, options=about)
     ids = torch.tensor([[token["id"] for token in first["tokens"]]])
-    new = stream(small.model, ids, 40, eos_id=small.end, **options)
-    assert [token["id"] for token in tokens] == [int(token) for token in new]
+    new = generate(small.model, ids, 40, eos_id=small.end, **options)[0]
+    assert [token["id"] for token in tokens] == new[ids.shape[1] :].tolist()
     assert last["why"] in ("length", "end")
     for step, token in enumerate(tokens):
         assert token["step"] == step

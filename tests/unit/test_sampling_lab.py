@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from models import sampling
 from stored_numbers import numbers
 
 from llmbook_utils.generate import generate, next_token_probabilities
@@ -69,7 +70,7 @@ def test_the_fallback_has_the_probabilities_before_and_after(
     _, tokenizer = load_pretrained("mini")
     ids = torch.tensor([tokenizer.encode_ordinary(TEXT)])
     before = logits.softmax(dim=-1)
-    after = next_token_probabilities(logits[None], ids, **OPTIONS)[0]
+    after = next_token_probabilities(logits[None], ids, sampling(**OPTIONS))[0]
     rows = re.findall("<tr>(.*?)</tr>", lab.fallback())[1:]
     best = before.argsort(descending=True)[:15]
     assert len(rows) == 15

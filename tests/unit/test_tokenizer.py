@@ -208,7 +208,7 @@ def test_special_tokens_are_text_unless_allowed():
     assert tokenizer.encode(text, allowed_special={END_OF_TEXT}).count(259) == 1
     assert tokenizer.decode(tokenizer.encode(text, {END_OF_TEXT})) == text
     assert tokenizer.decode(tokenizer.encode(text)) == text
-    with pytest.raises(ValueError, match=r"'<.pad.>'} are no special tokens here"):
+    with pytest.raises(ValueError, match=r"'<.pad.>'\] are not special tokens here"):
         tokenizer.encode(text, allowed_special={"<|pad|>"})
 
 

@@ -80,7 +80,7 @@ def test_each_step_is_what_the_layer_makes(model):
         close(values[f"{b}.residual"], made[f"{b}.norm_2"][0][0][0])
         hidden = values[f"{b}.feed_forward.gelu"]
         close(hidden, made[f"{b}.feed_forward.down_proj"][0][0][0])
-        close(values[f"{b}.output"], made[b][1][0][0])
+        close(values[f"{b}.output"], made[b][1][0])
     close(values["embedding"], made["dropout"][1][0])
     close(values["final_norm"], made["final_norm"][1][0])
 

@@ -109,7 +109,7 @@ def losses(kind):
                 if kind == "zeros" and i == skip:
                     x = torch.zeros_like(x)
                     continue
-                x = block(x)[0]
+                x = block(x)
             logits = model.head(model.final_norm(x))
             result.append(F.cross_entropy(logits.flatten(0, 1), targets.flatten()))
         return result
@@ -171,7 +171,7 @@ PLANTED = {
         ("one after the other", "read what attention had added", one_after_the_other),
         ("the usual block", "norm_2 was used", sequential),
         ("on the norm", "took the place of x", on_the_norm),
-        ("a pair", "a pair came back", lambda block, x: block(x)),
+        ("a pair", "a pair came back", lambda block, x: (block(x), None)),
     ],
     "4.5": [
         ("right", "real tokens belong at the end", filled(left=False)),
