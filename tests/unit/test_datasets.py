@@ -25,6 +25,7 @@ from llmbook_utils.files.datasets import Dataset, DownloadError, fetch, load_tex
 BODY = "".join(f"{line:07d} is one line of a text\n" for line in range(10_000)).encode()
 HALF = 120 * 1024  # at the border of two pieces, so that every byte sent is kept
 GOOD = Answer(BODY)
+ROUNDS = datasets.ROUNDS  # what readers have; most tests here ask once only
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "TIMEOUT", (2, 0.3))
+    monkeypatch.setattr(datasets, "TIMEOUT", (2, 1.0))
 
 
 Register = Callable[..., Path]
@@ -187,6 +188,19 @@ def test_next_mirror_helps(server: BadServer, register: Register, cache: Path) -
     assert files(cache) == WHOLE
 
 
+def test_every_mirror_is_asked_twice(
+    server: BadServer,
+    register: Register,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(datasets, "ROUNDS", ROUNDS)
+    busy, broken = Answer(status=503), Answer(status=500)
+    register(server.plan("/a", busy, GOOD), server.plan("/b", broken, broken))
+    assert fetch("sample").read_bytes() == BODY
+    assert [seen.path for seen in server.seen] == ["/a", "/b", "/a"]
+
+
 def test_second_try_goes_on(
     server: BadServer,
     register: Register,
@@ -208,7 +222,7 @@ def test_stall_before_the_answer(register: Register, cache: Path) -> None:
         hang_up.start()
         message = failure()
         hang_up.cancel()
-    assert f"{url}: the server stalled: 2 s to connect, 0.3 s for bytes" in message
+    assert f"{url}: the server stalled: 2 s to connect, 1.0 s for bytes" in message
     assert files(cache) == {}
 
 

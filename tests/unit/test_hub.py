@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from hub_server import HubServer
+from hub_server import COMMIT, HubServer
 from saved_models import FILES, SMALL, assert_same_weights, folder, tokenizer, varied
 
 from llmbook_utils.files.datasets import DownloadError
@@ -38,6 +38,15 @@ def test_download_once_and_use_it_offline(hub, tokenizer, monkeypatch):
     monkeypatch.setenv("LLMBOOK_OFFLINE", "1")
     assert_same_weights(load_pretrained("gpt2")[0], model)
     assert not hub.seen
+
+
+def test_all_files_are_of_one_version_also_when_somebody_pushes(hub):
+    hub.pushed_after = 2
+    assert_same_weights(load_pretrained("gpt2")[0], varied(SMALL))
+    versions = [path.split("/")[-2] for _, path in hub.seen]
+    first = next(i for i, (_, path) in enumerate(hub.seen) if "config" not in path)
+    assert set(versions[:first]) <= {"main", COMMIT}
+    assert set(versions[first:]) == {COMMIT}
 
 
 def test_a_given_tokenizer_is_not_downloaded(hub, tokenizer):
