@@ -543,10 +543,11 @@ def test_load_text_from_a_path(tmp_path: Path) -> None:
     assert load_text(path) == load_text(str(path)) == "one\ntwo €\n"
 
 
-def test_a_path_object_is_never_a_name(
+def test_a_path_object_is_a_name_unless_there_is_such_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert load_text(Path("story")) == load_text("story")
     Path("story").write_text("mine")
     assert load_text(Path("story")) == load_text("./story") == "mine"
     assert load_text("story") != "mine"
@@ -557,7 +558,7 @@ def test_load_text_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(FileNotFoundError) as caught:
         load_text("storry")
     message = str(caught.value)
-    assert "'storry' is no data set ('story', 'the-verdict'" in message
+    assert "'storry' is neither a data set ('story', 'the-verdict'" in message
     assert f"there is no {tmp_path / 'storry'}" in message
 
 

@@ -1,12 +1,14 @@
 """Models by name: shipped ones need no network, others are fetched once from a hub."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from hub_server import COMMIT, HubServer
 from saved_models import FILES, SMALL, assert_same_weights, folder, tokenizer, varied
 
 from llmbook_utils.files.datasets import DownloadError
+from llmbook_utils.files.hub import SHIPPED, find_folder
 from llmbook_utils.pretrained import load_pretrained
 
 __all__ = ["folder", "tokenizer"]
@@ -80,9 +82,35 @@ def test_a_hub_that_is_not_there(hub, monkeypatch):
         load_pretrained("gpt2")
 
 
+def test_a_connection_that_breaks(hub, monkeypatch):
+    hub.cut = 20
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between its tries
+    with pytest.raises(DownloadError, match="check the connection"):
+        load_pretrained("gpt2")
+
+
+def test_a_bug_is_not_called_a_connection_problem(hub, monkeypatch):
+    def bug(*_, **__):
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", bug)
+    with pytest.raises(KeyError, match="a mistake"):
+        load_pretrained("gpt2")
+
+
+def test_a_name_may_be_a_path_unless_there_is_such_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        find_folder(Path("mini"), True) == find_folder("mini", True) == SHIPPED["mini"]
+    )
+    (tmp_path / "mini").mkdir()
+    assert find_folder(Path("mini"), True) == Path("mini")
+    assert find_folder("mini", True) == SHIPPED["mini"]
+
+
 def test_an_unknown_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        FileNotFoundError, match=r"'gpt3' is no model \('mini', 'gpt2', 'gpt2-m"
+        FileNotFoundError, match=r"'gpt3' is neither a model \('mini', 'gpt2', 'gpt2-m"
     ):
         load_pretrained("gpt3")

@@ -108,6 +108,7 @@ def test_a_run_leaves_a_model_that_loads_and_its_log(tokens, tmp_path):
     assert encoding.n_vocab == 300
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_the_same_losses(tokens, tmp_path):
     recipe = write_recipe(tmp_path / "r.toml", steps=400, checkpoint_every=400)
     command = [sys.executable, "-m", "llmbook_utils.pretrain", "train", tokens]
@@ -261,6 +262,7 @@ def torchrun(*arguments):
         run.wait(60)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one(tmp_path):
     with torchrun(__file__, tmp_path / "gradients.safetensors") as run:
         _, said = run.communicate(timeout=120)
@@ -273,6 +275,7 @@ def test_two_processes_have_the_gradients_of_one(tmp_path):
         assert torch.allclose(found[name], parameter.grad, rtol=1e-5, atol=1e-7), name
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_would(tokens, tmp_path):
     recipe = write_recipe(tmp_path / "r.toml")
     command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
@@ -286,6 +289,7 @@ def test_two_processes_train_as_one_would(tokens, tmp_path):
     assert load_pretrained(tmp_path / "two/model")[0].config == TINY
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks up processes in /proc")
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_one_process_dies_all_end_and_the_checkpoint_stays(
