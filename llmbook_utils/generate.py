@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
+import numpy as np
 import tiktoken
 import torch
 from torch import Tensor
@@ -88,7 +89,7 @@ def next_token_probabilities(logits: Tensor, ids: Tensor, sampling: Sampling) ->
             "the logits hold NaN or infinity, so there is no next token: the weights "
             "are broken, or the training that made them has diverged"
         )
-    if sampling.temperature == 0:
+    if sampling.temperature < torch.finfo(logits.dtype).tiny:  # 0, or as good as 0
         return torch.zeros_like(logits).scatter(-1, largest.indices, 1.0)
     # differences first: a small temperature would make the logits themselves infinite
     scaled = (logits - largest.values) / sampling.temperature
@@ -134,12 +135,12 @@ def draw(probabilities: Tensor, numbers: list[float]) -> Tensor:
 
     The number picks the first token at which the running sum exceeds it.
     """
-    # on the CPU: not every GPU has 64-bit numbers, and sums over V need them
-    sums = probabilities.cpu().double().cumsum(dim=-1)
-    targets = torch.tensor(numbers, dtype=torch.float64)
-    # less than the sum of all, which rounding may have left below 1
-    drawn = (sums <= targets[:, None] * sums[:, -1:]).sum(dim=-1)
-    return drawn.to(probabilities.device)
+    # by NumPy: sums over V need 64-bit numbers, which not every GPU has
+    sums = probabilities.cpu().numpy().astype(np.float64).cumsum(axis=-1)
+    # a share of the last sum, which rounding may have left a little off 1
+    targets = np.array(numbers)[:, None] * sums[:, -1:]
+    drawn = (sums <= targets).sum(axis=-1)
+    return torch.from_numpy(drawn).to(probabilities.device)
 
 
 class Reader:
@@ -167,10 +168,12 @@ class Reader:
         return self.model(ids, mask=mask, cache=self.cache)[:, -1]
 
 
-def check_prompt(model: GPTModel, ids: Tensor, n_new: int, keep_last: bool) -> None:
+def check_prompt(
+    model: GPTModel, ids: Tensor, mask: Tensor | None, n_new: int, keep_last: bool
+) -> None:
     """Raise ValueError for a prompt that is empty or longer than the model can read."""
     limit = model.config.context_length
-    check_ids(ids[..., -limit:] if ids.dim() else ids, None, None, limit)
+    check_ids(ids, mask, None, math.inf)
     if ids.shape[1] > limit and not keep_last:
         raise ValueError(
             f"the prompt has {ids.shape[1]} tokens, but this model reads {limit} at "
@@ -205,7 +208,7 @@ def stream(
 
     Dropout is off, whatever mode the model is in.
     """
-    check_prompt(model, ids, max_new_tokens, keep_last)
+    check_prompt(model, ids, mask, max_new_tokens, keep_last)
     if seed is None and sampling.temperature > 0:  # greedy: leave the random state be
         seed = int(torch.randint(2**32, ()))
     numbers = uniform_numbers(seed or 0)

@@ -1,9 +1,9 @@
 """Pretraining on files of tokens, with one process or several, stopped at any time.
 
-    python -m llmbook_utils.pretrain prepare TEXTS --out TOKENS
-    python -m llmbook_utils.pretrain train TOKENS --recipe profiles/mini.toml --out RUN
+    llmbook prepare TEXTS --out TOKENS
+    llmbook train TOKENS --recipe profiles/mini.toml --out RUN
 
-Under `torchrun` the second one trains with several processes. Built in
+`torchrun -m llmbook_utils train ...` does the second with several processes. Built in
 appendices/d-training-loop.ipynb. Left out: models that do not fit on one device, and
 runs over several machines whose number changes.
 """
@@ -168,9 +168,3 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     if not alone:
         distributed.destroy_process_group()
     return history
-
-
-if __name__ == "__main__":
-    from llmbook_utils.cli import main
-
-    main()

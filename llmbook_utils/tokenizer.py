@@ -209,7 +209,10 @@ def merge_steps(chunk: bytes, ranks: dict[bytes, int]) -> Iterator[list[bytes]]:
 
 
 def encode_ordinary(text: str, ranks: dict[bytes, int]) -> list[int]:
-    """Turn a text without special tokens into ids, chunk by chunk."""
+    """Turn a text without special tokens into ids, chunk by chunk.
+
+    The time for a chunk grows faster than the square of its length.
+    """
     ids: list[int] = []
     for chunk in pretokenize(text):
         *_, parts = merge_steps(chunk, ranks)

@@ -108,7 +108,7 @@ def test_a_run_leaves_a_model_that_loads_and_its_log(tokens, tmp_path):
 
 def test_a_run_that_was_stopped_goes_on_with_the_same_losses(tokens, tmp_path):
     recipe = write_recipe(tmp_path / "r.toml", steps=400, checkpoint_every=400)
-    command = [sys.executable, "-m", "llmbook_utils.pretrain", "train", tokens]
+    command = [sys.executable, "-m", "llmbook_utils", "train", tokens]
     command += ["--recipe", recipe, "--out", tmp_path / "run"]
     run = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     wait_for_lines(tmp_path / "run/metrics.jsonl", 3, run)
@@ -232,7 +232,7 @@ def test_two_processes_have_the_gradients_of_one(tmp_path):
 
 def test_two_processes_train_as_one_would(tokens, tmp_path):
     recipe = write_recipe(tmp_path / "r.toml")
-    command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
+    command = ["-m", "llmbook_utils", "train", tokens, "--recipe", recipe]
     with torchrun(*command, "--out", tmp_path / "two") as run:
         _, said = run.communicate(timeout=120)
     assert run.returncode == 0, said
@@ -249,7 +249,7 @@ def test_when_one_process_dies_all_end_and_the_checkpoint_stays(
     tokens, tmp_path, victim
 ):
     recipe = write_recipe(tmp_path / "r.toml", steps=100_000, checkpoint_every=5)
-    command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
+    command = ["-m", "llmbook_utils", "train", tokens, "--recipe", recipe]
     with torchrun(*command, "--out", tmp_path / "run") as run:
         wait_for_lines(tmp_path / "run/metrics.jsonl", 12, run)
         workers = children(run.pid)
