@@ -169,7 +169,11 @@ class Reader:
 
 
 def check_prompt(
-    model: GPTModel, ids: Tensor, mask: Tensor | None, n_new: int, keep_last: bool
+    model: GPTModel,
+    ids: Tensor,
+    n_new: int,
+    keep_last: bool,
+    mask: Tensor | None = None,
 ) -> None:
     """Raise ValueError for a prompt that is empty or longer than the model can read."""
     limit = model.config.context_length
@@ -208,7 +212,7 @@ def stream(
 
     Dropout is off, whatever mode the model is in.
     """
-    check_prompt(model, ids, mask, max_new_tokens, keep_last)
+    check_prompt(model, ids, max_new_tokens, keep_last, mask)
     if seed is None and sampling.temperature > 0:  # greedy: leave the random state be
         seed = int(torch.randint(2**32, ()))
     numbers = uniform_numbers(seed or 0)

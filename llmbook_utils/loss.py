@@ -1,4 +1,4 @@
-"""The loss: nats a token, means that weigh every token the same, bits a byte.
+"""The loss: nats per token, means that weigh every token the same, bits per byte.
 
 Built in chapters/05-pretraining-on-unlabeled-data.ipynb. Left out: losses other than
 cross-entropy of the next token.
@@ -107,7 +107,7 @@ def overlapping_windows(ids: Tensor, length: int, stride: int) -> Batch:
         window = ids[start : start + length + 1]
         missing = length + 1 - len(window)
         wanted = window[1:].clone()
-        wanted[: counted - start] = IGNORED
+        wanted[: counted - start] = IGNORED  # the window before has counted these
         counted = start + len(wanted)
         inputs.append(F.pad(window[:-1], (0, missing)))
         targets.append(F.pad(wanted, (0, missing), value=IGNORED))
@@ -143,7 +143,7 @@ def bits_per_byte(
     ids = torch.tensor([start, *tokenizer.encode_ordinary(text)])
     if len(ids) < 2:
         raise ValueError("the text is empty: there is no byte to divide by")
-    inputs, targets = overlapping_windows(ids, context_length, stride)
+    inputs, targets = overlapping_windows(ids, context_length, stride)  # (windows, T)
     batches = zip(inputs.split(batch_size), targets.split(batch_size), strict=True)
     loss = evaluate(model, list(batches), dtype=dtype)
     return loss * (len(ids) - 1) / math.log(2) / len(text.encode())

@@ -41,7 +41,7 @@ class OwnPart(Sampler[list[int]]):
     def __init__(self, batches: BatchSampler, rank: int, processes: int):
         if batches.batch_size % processes:
             raise ValueError(
-                f"a batch of {batches.batch_size} cannot be parted among {processes} "
+                f"a batch of {batches.batch_size} cannot be divided among {processes} "
                 "processes; choose a multiple"
             )
         self.batches, self.rank, self.processes = batches, rank, processes
@@ -74,13 +74,14 @@ def create_loaders(
     length = recipe.model.context_length
     windows = TokenShards(tokens, "train", length)
     generator = torch.Generator().manual_seed(recipe.seed)
-    order = RandomSampler(windows, generator=generator)
+    order = RandomSampler(windows, generator=generator)  # the same in every process
     batches = BatchSampler(order, recipe.batch_size, drop_last=True)
     part = OwnPart(batches, rank, processes)
     train_loader = DataLoader(windows, batch_sampler=part, generator=generator)
     if "validation" not in {s["split"] for s in read_index(Path(tokens))["shards"]}:
         return train_loader, None
     held_out = TokenShards(tokens, "validation", length)
+    # spread evenly: neighbors are of one text, and would stand for that text only
     n = min(recipe.eval_windows, len(held_out))
     spread = [i * len(held_out) // n for i in range(n)]
     return train_loader, DataLoader(Subset(held_out, spread), recipe.batch_size)
@@ -111,7 +112,7 @@ def signals_noted() -> Iterator[list[int]]:
 
 
 def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
-    """Train a model on a prepared folder; what was begun in `out` goes on there.
+    """Train a model on a prepared folder; a run that was begun in `out` continues.
 
     Into `out` go the recipe, metrics.jsonl, checkpoint.safetensors, the models of the
     steps to keep and, at the end, the folder `model` for `load_pretrained`. Ctrl-C
@@ -125,7 +126,7 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     train_loader, val_loader = create_loaders(tokens, recipe, rank, processes)
     if first:
         settle_recipe(out, recipe)
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(recipe.seed)  # the same weights in every process
     model = GPTModel(recipe.model, recipe.init).to(device)
     optimizer = create_optimizer(
         model, recipe.lr, weight_decay=recipe.weight_decay, betas=recipe.betas
@@ -135,7 +136,7 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
         progress = load_checkpoint(checkpoint, model, optimizer)
     elif first and 0 in recipe.keep:
         save_pretrained(model, encoding, out / "kept/000000")
-    if not first:
+    if not first:  # and a restart must not repeat the draws of the steps before
         torch.manual_seed(recipe.seed + rank + 1000 * progress.step)  # own dropout
 
     def save(progress: Progress, record: dict[str, float]) -> None:
@@ -145,7 +146,9 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
         if step in recipe.keep:
             save_pretrained(model, encoding, out / "kept" / f"{step:06}")
         if came:
-            raise KeyboardInterrupt(f"stopped after step {step}; run it again to go on")
+            raise KeyboardInterrupt(
+                f"stopped after step {step}; run it again to continue"
+            )
 
     with signals_noted() if alone else nullcontext() as came:
         history = train(

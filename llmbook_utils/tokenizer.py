@@ -154,7 +154,7 @@ class PairCounts:
         """Replace `pair` by `new_id` in each word that holds it, and count anew."""
         touched: set[tuple[int, int]] = set()
         for index in self.places.pop(pair):
-            self._count(index, -1)
+            self._count(index, -1)  # all its pairs, since the neighbors change too
             self.words[index] = merge(self.words[index], pair, new_id)
             self._count(index, +1)
             touched.update(p for p in pairwise(self.words[index]) if new_id in p)
@@ -171,6 +171,7 @@ def learn_ranks(text: str, n_tokens: int) -> dict[bytes, int]:
     """
     tokens = [bytes([byte]) for byte in range(256)]
     ranks = {token: id for id, token in enumerate(tokens)}
+    # each different word once, with its count: a long text has few different words
     pairs = PairCounts(Counter(pretokenize(text)))
     while len(tokens) < n_tokens:
         pair = pairs.best()

@@ -178,7 +178,7 @@ def test_the_seed_decides_the_order(tokens):
 
 
 def test_a_batch_that_cannot_be_parted_is_refused():
-    with pytest.raises(ValueError, match="batch of 4 cannot be parted among 3"):
+    with pytest.raises(ValueError, match="batch of 4 cannot be divided among 3"):
         OwnPart(BatchSampler(range(8), 4, drop_last=True), 0, 3)
 
 
