@@ -32,6 +32,7 @@ def uniform_numbers(seed: int) -> Iterator[float]:
     state = seed & 0xFFFFFFFF
     while True:
         state = (state + 0x6D2B79F5) & 0xFFFFFFFF
+        # the masks keep 32 bits, as JavaScript's Math.imul does
         t = (state ^ (state >> 15)) * (state | 1) & 0xFFFFFFFF
         t ^= (t + ((t ^ (t >> 7)) * (t | 61) & 0xFFFFFFFF)) & 0xFFFFFFFF
         yield (t ^ (t >> 14)) / 2**32
@@ -153,10 +154,10 @@ class Reader:
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, V) after ids (B, T), of which the last context_length count."""
         limit = self.model.config.context_length
-        ids, mask = ids[:, -limit:], mask[:, -limit:]
+        ids, mask = ids[:, -limit:], mask[:, -limit:]  # (B, T), T <= limit
         if self.use_cache:
             if self.cache is not None and self.cache.length < limit:
-                ids, mask = ids[:, -1:], mask[:, -1:]
+                ids, mask = ids[:, -1:], mask[:, -1:]  # the cache has all before it
             else:  # at the start, and past the limit: all positions have moved
                 weight = self.model.token_embedding.weight
                 self.cache = KVCache(
@@ -224,7 +225,9 @@ def stream(
             said = ids.where(mask, ids[:, -1:])  # padding was not said, so not repeated
             probabilities = next_token_probabilities(read(ids, mask), said, sampling)
             new = draw(probabilities, [next(numbers) for _ in ids])
-            if eos_id is not None:
+            if (
+                eos_id is not None
+            ):  # the tensor stays rectangular: ended rows are filled
                 new = new.masked_fill(finished, eos_id)
                 finished |= new == eos_id
             yield new
@@ -279,6 +282,7 @@ def whole_characters(ids: Iterable[int], tokenizer: tiktoken.Encoding) -> Iterat
     >>> list(whole_characters([12520, 238, 253, 40], get_encoding("gpt2")))
     [' ', '🐟', 'I']
     """
+    # it keeps the bytes of a character that is not yet complete
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for id in ids:
         try:
@@ -320,5 +324,6 @@ def stream_text(
         use_cache=use_cache,
         keep_last=keep_last,
     )
+    # the end is not part of the text
     until_end = takewhile(lambda id: id != end, (int(token) for token in new))
     yield from whole_characters(until_end, tokenizer)

@@ -30,6 +30,8 @@ from llmbook_utils.runs.recipe import Recipe, create_schedule, settle_recipe
 from llmbook_utils.tokenizer import get_encoding
 from llmbook_utils.train import History, Progress, create_optimizer, train
 
+CHECKPOINT = "checkpoint.safetensors"  # in the folder of a run
+
 
 class OwnPart(Sampler[list[int]]):
     """Of each batch the part of one process, so that all together see the batch.
@@ -111,6 +113,30 @@ def signals_noted() -> Iterator[list[int]]:
             signal.signal(sign, handler)
 
 
+def start_or_resume(
+    out: Path,
+    recipe: Recipe,
+    encoding: tiktoken.Encoding,
+    device: torch.device,
+    rank: int,
+) -> tuple[GPTModel, torch.optim.Optimizer, Progress]:
+    """The model, its optimizer and how far they are: at the start, or as in `out`."""
+    torch.manual_seed(recipe.seed)  # the same weights in every process
+    model = GPTModel(recipe.model, recipe.init).to(device)
+    optimizer = create_optimizer(
+        model, recipe.lr, weight_decay=recipe.weight_decay, betas=recipe.betas
+    )
+    progress = Progress()
+    if (out / CHECKPOINT).is_file():  # read before the model is wrapped
+        progress = load_checkpoint(out / CHECKPOINT, model, optimizer)
+    elif rank == 0 and 0 in recipe.keep:
+        save_pretrained(model, encoding, out / "kept/000000")
+    if rank:
+        # dropout of its own, and after a restart not the draws of the steps before
+        torch.manual_seed(recipe.seed + rank + 1000 * progress.step)
+    return model, optimizer, progress
+
+
 def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     """Train a model on a prepared folder; a run that was begun in `out` continues.
 
@@ -126,23 +152,12 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     train_loader, val_loader = create_loaders(tokens, recipe, rank, processes)
     if first:
         settle_recipe(out, recipe)
-    torch.manual_seed(recipe.seed)  # the same weights in every process
-    model = GPTModel(recipe.model, recipe.init).to(device)
-    optimizer = create_optimizer(
-        model, recipe.lr, weight_decay=recipe.weight_decay, betas=recipe.betas
-    )
-    checkpoint, progress = out / "checkpoint.safetensors", Progress()
-    if checkpoint.is_file():
-        progress = load_checkpoint(checkpoint, model, optimizer)
-    elif first and 0 in recipe.keep:
-        save_pretrained(model, encoding, out / "kept/000000")
-    if not first:  # and a restart must not repeat the draws of the steps before
-        torch.manual_seed(recipe.seed + rank + 1000 * progress.step)  # own dropout
+    model, optimizer, progress = start_or_resume(out, recipe, encoding, device, rank)
 
     def save(progress: Progress, record: dict[str, float]) -> None:
         step, end = progress.step, progress.step == recipe.steps or bool(came)
         if end or step % recipe.checkpoint_every == 0:
-            save_checkpoint(checkpoint, model, optimizer, progress)
+            save_checkpoint(out / CHECKPOINT, model, optimizer, progress)
         if step in recipe.keep:
             save_pretrained(model, encoding, out / "kept" / f"{step:06}")
         if came:
@@ -150,6 +165,7 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
                 f"stopped after step {step}; run it again to continue"
             )
 
+    # of several processes each would hear of Ctrl-C at another step, and wait for ever
     with signals_noted() if alone else nullcontext() as came:
         history = train(
             model if alone else DistributedDataParallel(model),
