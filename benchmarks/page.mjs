@@ -6,10 +6,10 @@
 /** What both engines are asked: to read ids behind those already read, and to go back to a marked place. */
 class Ours {
   static async load({ config, weights, kind }) {
-    const { readParameters } = await import("./widgets/checkpoint.js");
-    const { GPTModel, roomFor } = await import("./widgets/gpt.js");
-    const { plainKernel } = await import("./widgets/kernel-plain.js");
-    const { wasmKernel } = await import("./widgets/kernel-wasm.js");
+    const { readParameters } = await import("./widgets/engine/checkpoint.js");
+    const { GPTModel, roomFor } = await import("./widgets/engine/gpt.js");
+    const { plainKernel } = await import("./widgets/engine/kernel-plain.js");
+    const { wasmKernel } = await import("./widgets/engine/kernel-wasm.js");
     const { numbers, pieces } = roomFor(config);
     const kernel = kind === "plain" ? plainKernel() : await wasmKernel(numbers, pieces);
     const parameters = await readParameters(config, new Blob([weights]), kernel.alloc);
