@@ -1,8 +1,8 @@
-"""The JavaScript and CSS of the book: files for the pages, one joined text for notebooks.
+"""The JavaScript and CSS: files for the pages, one joined text for a notebook.
 
-A page loads the ES modules as they are, each once. A notebook gets a widget as one text,
-in which each module stands as a function, so that no two share a name by accident. Not
-built on a page.
+A page loads the ES modules as they are, each once. A notebook gets a widget as one
+text, in which each module stands as a function, so that no two share a name by
+accident. Not built on a page.
 """
 
 import functools

@@ -2,8 +2,8 @@
 
 A widget sends `{"kind": "run" | "explain" | "vocabulary" | "continue" | …, "seq": n}`
 and draws the replies. On a page without a kernel the model runs in the browser and
-`web/engine/live-model.js` gives the same replies; `protocol.json` is the schema of both.
-Not built on a page.
+`web/engine/live-model.js` gives the same replies; `web/protocol.json` is the schema of
+both. Not built on a page.
 """
 
 import base64

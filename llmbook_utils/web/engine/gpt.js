@@ -1,27 +1,44 @@
 /**
- * The book's GPT in plain JavaScript, name by name as in llmbook_utils/model.py, attention.py and cache.py: the model that
- * runs in the reader's browser. Tests hold every number of it to PyTorch's.
+ * The book's GPT in plain JavaScript, name by name as in llmbook_utils/model.py, attention.py and
+ * cache.py: the model that runs in the reader's browser. Tests hold every number of it to
+ * PyTorch's.
  *
- * An array of shape (T, C) is a Float32Array with T rows of C numbers, one behind the other. A class keeps its arrays
- * and writes into them anew at each call, so that no memory is asked for while the model works. `trace` (trace.js) sees
- * every value on its way and may change it; without one, attention takes the faster path.
+ * An array of shape (T, C) is a Float32Array with T rows of C numbers, one behind the other. A
+ * class keeps its arrays and writes into them anew at each call, so that no memory is asked for
+ * while the model works. `trace` (trace.js) sees every value on its way and may change it; without
+ * one, attention takes the faster path.
  *
- * @typedef {{vocab_size: number, context_length: number, emb_dim: number, n_heads: number, n_layers: number,
- *   qkv_bias: boolean, tie_embeddings: boolean}} Config
+ * @typedef {{vocab_size: number, context_length: number, emb_dim: number, n_heads: number,
+ *   n_layers: number, qkv_bias: boolean, tie_embeddings: boolean}} Config
  * @typedef {import("./kernel-plain.js").Kernel} Kernel
  * @typedef {Map<string, Float32Array>} Parameters  by PyTorch's names, a matrix in rows: (out, in)
  * @typedef {import("./trace.js").Trace} Trace
  */
-import { dot, softmax } from "./kernel-plain.js";
+import { softmax } from "./functions.js";
+import { dot } from "./kernel-plain.js";
 
-/** The name and shape of each parameter, as `GPTModel(config).named_parameters()`. @param {Config} config */
-export function parameterShapes({ vocab_size: V, context_length: L, emb_dim: C, n_layers, qkv_bias, tie_embeddings }) {
+/**
+ * The name and shape of each parameter, as `GPTModel(config).named_parameters()`.
+ * @param {Config} config
+ */
+export function parameterShapes({
+  vocab_size: V,
+  context_length: L,
+  emb_dim: C,
+  n_layers,
+  qkv_bias,
+  tie_embeddings,
+}) {
+  /** @type {Record<string, number[]>} */
   const shapes = { "token_embedding.weight": [V, C], "position_embedding.weight": [L, C] };
   const layer = (name, rows, cols, bias = true) => {
     shapes[`${name}.weight`] = [rows, cols];
     if (bias) shapes[`${name}.bias`] = [rows];
   };
-  const norm = (name) => Object.assign(shapes, { [`${name}.scale`]: [C], [`${name}.shift`]: [C] });
+  const norm = (name) => {
+    shapes[`${name}.scale`] = [C];
+    shapes[`${name}.shift`] = [C];
+  };
   for (let i = 0; i < n_layers; i += 1) {
     norm(`blocks.${i}.norm_1`);
     layer(`blocks.${i}.attention.qkv`, 3 * C, C, qkv_bias);
@@ -35,11 +52,16 @@ export function parameterShapes({ vocab_size: V, context_length: L, emb_dim: C, 
   return shapes;
 }
 
-/** What a part of the model needs to be made: the sizes, the numbers, and the kernel that multiplies. */
+/**
+ * What a part of the model needs to be made: the sizes, the numbers, and the kernel that
+ * multiplies.
+ */
 class Source {
   /** @param {Config} config  @param {Parameters} parameters  @param {Kernel} kernel */
   constructor(config, parameters, kernel) {
-    Object.assign(this, { config, parameters, kernel });
+    this.config = config;
+    this.parameters = parameters;
+    this.kernel = kernel;
   }
 
   /** @param {string} name */
@@ -77,7 +99,8 @@ class LayerNorm {
       let variance = 0;
       for (let c = 0; c < C; c += 1) variance += (x[at + c] - mean) ** 2;
       const factor = 1 / Math.sqrt(variance / C + 1e-5);
-      for (let c = 0; c < C; c += 1) out[at + c] = (x[at + c] - mean) * factor * scale[c] + shift[c];
+      for (let c = 0; c < C; c += 1)
+        out[at + c] = (x[at + c] - mean) * factor * scale[c] + shift[c];
     }
     trace?.see(this.name, out, [T, C]);
   }
@@ -86,7 +109,9 @@ class LayerNorm {
 class FeedForward {
   constructor(source, name, scratch) {
     const { emb_dim: C } = source.config;
-    Object.assign(this, { name, kernel: source.kernel, wide: scratch.wide });
+    this.name = name;
+    this.kernel = source.kernel;
+    this.wide = scratch.wide;
     this.upProj = source.linear(`${name}.up_proj`, 4 * C, C);
     this.downProj = source.linear(`${name}.down_proj`, C, 4 * C);
   }
@@ -120,7 +145,8 @@ function scoresOf(q, k, T, H, D, factor) {
   const scores = new Float32Array(H * T * T);
   for (let row = 0; row < H * T; row += 1) {
     const first = (row - (row % T)) * D; // where the keys of the head begin
-    for (let s = 0; s < T; s += 1) scores[row * T + s] = dot(q, row * D, k, first + s * D, D) * factor;
+    for (let s = 0; s < T; s += 1)
+      scores[row * T + s] = dot(q, row * D, k, first + s * D, D) * factor;
   }
   return scores;
 }
@@ -143,18 +169,22 @@ function contextOf(weights, v, T, H, D, isOff) {
     const h = Math.floor(row / T);
     if (isOff(h)) continue;
     for (let s = 0; s < T; s += 1) {
-      for (let d = 0; d < D; d += 1) context[row * D + d] += weights[row * T + s] * v[(h * T + s) * D + d];
+      for (let d = 0; d < D; d += 1)
+        context[row * D + d] += weights[row * T + s] * v[(h * T + s) * D + d];
     }
   }
   return context;
 }
 
 /**
- * Attention step by step, each step an array of its own that the trace sees. `qkv` (T, 3C) -> joined (T, C).
+ * Attention step by step, each step an array of its own that the trace sees. `qkv` (T, 3C) ->
+ * joined (T, C).
  * @param {Trace} trace  may leave out the mask, the scaling or heads
  */
 function explicitAttention(joined, qkv, T, H, D, name, trace) {
-  const [q, k, v] = ["q", "k", "v"].map((part, i) => trace.see(`${name}.${part}`, splitHeads(qkv, i, T, H, D), [H, T, D]));
+  const [q, k, v] = ["q", "k", "v"].map((part, i) =>
+    trace.see(`${name}.${part}`, splitHeads(qkv, i, T, H, D), [H, T, D]),
+  );
   const factor = trace.scaling ? 1 / Math.sqrt(D) : 1;
   const scores = trace.see(`${name}.scores`, scoresOf(q, k, T, H, D, factor), [H, T, T]);
   const weights = trace.see(`${name}.weights`, weightsOf(scores, T, H, trace.mask), [H, T, T]);
@@ -169,7 +199,8 @@ function explicitAttention(joined, qkv, T, H, D, name, trace) {
 }
 
 /**
- * The same without the steps in between: the queries of T new tokens, the keys and values (H, L, D) of S so far.
+ * The same without the steps in between: the queries of T new tokens, the keys and values (H, L, D)
+ * of S so far.
  * @param {Kernel} kernel
  */
 function fusedAttention(kernel, context, qkv, T, H, D, keys, values, S, scores) {
@@ -178,12 +209,26 @@ function fusedAttention(kernel, context, qkv, T, H, D, keys, values, S, scores) 
   for (let t = 0; t < T; t += 1) {
     const allowed = S - T + t + 1;
     for (let h = 0; h < H; h += 1) {
-      kernel.attend(context, t * C + h * D, qkv, t * 3 * C + h * D, keys, values, h * L * D, allowed, D, scores);
+      kernel.attend(
+        context,
+        t * C + h * D,
+        qkv,
+        t * 3 * C + h * D,
+        keys,
+        values,
+        h * L * D,
+        allowed,
+        D,
+        scores,
+      );
     }
   }
 }
 
-/** Put the keys and values of T tokens, which lie in `qkv` (T, 3C), behind the `before` ones in the cache (H, L, D). */
+/**
+ * Put the keys and values of T tokens, which lie in `qkv` (T, 3C), behind the `before` ones in the
+ * cache (H, L, D).
+ */
 function remember(keys, values, qkv, T, H, D, before) {
   const C = H * D;
   const L = keys.length / C;
@@ -200,10 +245,17 @@ function remember(keys, values, qkv, T, H, D, before) {
 class MultiHeadAttention {
   constructor(source, name, scratch) {
     const { emb_dim: C, n_heads: H } = source.config;
-    Object.assign(this, { name, kernel: source.kernel, H, D: C / H, ...scratch });
+    this.name = name;
+    this.kernel = source.kernel;
+    this.H = H;
+    this.D = C / H;
+    this.qkv = scratch.qkv;
+    this.context = scratch.context;
+    this.scores = scratch.scores;
     this.project = source.linear(`${name}.qkv`, 3 * C, C);
     this.out = source.linear(`${name}.out`, C, C);
-    this.keys = source.room(C); // the layer's cache: (H, L, D), each head's tokens one behind the other
+    // the layer's cache: (H, L, D), each head's tokens one behind the other
+    this.keys = source.room(C);
     this.values = source.room(C);
   }
 
@@ -223,7 +275,8 @@ class MultiHeadAttention {
 
 class TransformerBlock {
   constructor(source, name, scratch) {
-    Object.assign(this, { name, hidden: scratch.hidden });
+    this.name = name;
+    this.hidden = scratch.hidden;
     this.norm1 = new LayerNorm(source, `${name}.norm_1`);
     this.attention = new MultiHeadAttention(source, `${name}.attention`, scratch);
     this.norm2 = new LayerNorm(source, `${name}.norm_2`);
@@ -247,18 +300,34 @@ class TransformerBlock {
 export class GPTModel {
   /** @param {Config} config  @param {Parameters} parameters  @param {Kernel} kernel */
   constructor(config, parameters, kernel) {
-    Object.assign(this, { config, parameters, kernel, length: 0 }); // length: how many tokens the cache holds
+    this.config = config;
+    this.parameters = parameters;
+    this.kernel = kernel;
+    this.length = 0; // length: how many tokens the cache holds
     const { vocab_size: V, emb_dim: C, n_layers } = config;
     const source = new Source(config, parameters, kernel);
     this.tokens = parameters.get("token_embedding.weight");
     this.positions = parameters.get("position_embedding.weight");
     this.x = source.room(C);
-    const scratch = { hidden: source.room(C), qkv: source.room(3 * C), context: source.room(C), wide: source.room(4 * C) };
+    const scratch = {
+      hidden: source.room(C),
+      qkv: source.room(3 * C),
+      context: source.room(C),
+      wide: source.room(4 * C),
+    };
     scratch.scores = source.room(1);
-    this.blocks = Array.from({ length: n_layers }, (_, i) => new TransformerBlock(source, `blocks.${i}`, scratch));
+    this.blocks = Array.from(
+      { length: n_layers },
+      (_, i) => new TransformerBlock(source, `blocks.${i}`, scratch),
+    );
     this.finalNorm = new LayerNorm(source, "final_norm");
     this.hidden = scratch.hidden;
-    this.head = { weight: parameters.get("head.weight") ?? this.tokens, bias: kernel.alloc(padded(V)), rows: V, cols: C };
+    this.head = {
+      weight: parameters.get("head.weight") ?? this.tokens,
+      bias: kernel.alloc(padded(V)),
+      rows: V,
+      cols: C,
+    };
     this.logits = kernel.alloc(padded(V)).subarray(0, V);
   }
 
@@ -282,8 +351,8 @@ export class GPTModel {
   }
 
   /**
-   * Read ids as a text of their own, and leave the cache alone; `trace` sees every value, and what it changes is what the
-   * next step gets.
+   * Read ids as a text of their own, and leave the cache alone; `trace` sees every value, and what
+   * it changes is what the next step gets.
    * @param {number[]} ids
    * @param {Trace} trace
    */
@@ -297,12 +366,15 @@ export class GPTModel {
       trace.see(`${block.name}.output`, this.x, [T, C]);
     }
     this.finalNorm.forward(this.hidden, this.x, T, trace);
-    trace.seeRows("logits", T, this.config.vocab_size, (t) => this.#head(this.hidden.subarray(t * C, t * C + C)));
+    trace.seeRows("logits", T, this.config.vocab_size, (t) =>
+      this.#head(this.hidden.subarray(t * C, t * C + C)),
+    );
   }
 
   #checkRoom(before, T) {
     const { context_length: limit } = this.config;
-    if (before + T > limit) throw new Error(`${before + T} tokens, but this model reads ${limit} at most`);
+    if (before + T > limit)
+      throw new Error(`${before + T} tokens, but this model reads ${limit} at most`);
   }
 
   #embed(ids, before, trace) {
@@ -335,7 +407,10 @@ export class GPTModel {
 /** The next multiple of 4: a kernel may work on four rows at a time. */
 const padded = (n) => Math.ceil(n / 4) * 4;
 
-/** How many numbers a model holds, its buffers included, and in how many pieces: the room that a kernel is asked for. */
+/**
+ * How many numbers a model holds, its buffers included, and in how many pieces: the room that a
+ * kernel is asked for.
+ */
 export function roomFor(config) {
   const { vocab_size: V, context_length: L, emb_dim: C, n_layers } = config;
   const shapes = Object.values(parameterShapes(config));

@@ -1,4 +1,7 @@
-/** The number that 16 bits stand for: sign, 5 bits of exponent, 10 of fraction (IEEE 754). @param {number} bits */
+/**
+ * The number that 16 bits stand for: sign, 5 bits of exponent, 10 of fraction (IEEE 754).
+ * @param {number} bits
+ */
 export function halfToNumber(bits) {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 31;

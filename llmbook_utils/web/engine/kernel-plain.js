@@ -1,15 +1,22 @@
 /**
- * The product of matrix and vectors, GELU and attention, in which nearly all of a GPT's time goes, in plain JavaScript. It
- * needs nothing of the browser; kernel-wasm.js does the same with SIMD instructions, and where it cannot, this one works.
+ * The product of matrix and vectors, GELU and attention, in which nearly all of a GPT's time goes,
+ * in plain JavaScript. It needs nothing of the browser; kernel-wasm.js does the same with SIMD
+ * instructions, and where it cannot, this one works.
  *
- * A kernel is {alloc, linear, gelu, attend}: `alloc(n)` gives room for n numbers that the others can work on.
- * @typedef {{weight: Float32Array, bias: Float32Array, rows: number, cols: number}} Linear  weight (rows, cols), bias (rows)
- * @typedef {{name: string, alloc: (n: number) => Float32Array, linear: (out: Float32Array, x: Float32Array, n: number, layer: Linear) => void,
- *   gelu: (x: Float32Array, n: number) => void, attend: typeof attend}} Kernel
+ * A kernel is {alloc, linear, gelu, attend}: `alloc(n)` gives room for n numbers that the others
+ * can work on.
+ * @typedef {{weight: Float32Array, bias: Float32Array, rows: number, cols: number}} Linear  weight
+ *   (rows, cols), bias (rows)
+ * @typedef {{name: string, alloc: (n: number) => Float32Array, linear: (out: Float32Array, x:
+ *   Float32Array, n: number, layer: Linear) => void, gelu: (x: Float32Array, n: number) => void,
+ *   attend: typeof attend}} Kernel
  */
 
+import { gelu, softmax } from "./functions.js";
+
 /**
- * out[t][r] = bias[r] + sum over c of weight[r][c] * x[t][c], as `nn.Linear`: (n, cols) -> (n, rows).
+ * out[t][r] = bias[r] + sum over c of weight[r][c] * x[t][c], as `nn.Linear`: (n, cols) -> (n,
+ * rows).
  *
  * Four rows at once, so that each number of x is read once for four products.
  * @param {Float32Array} out
@@ -21,7 +28,10 @@ export function linear(out, x, n, { weight, bias, rows, cols }) {
   for (let t = 0; t < n; t += 1) {
     let r = 0;
     for (; r + 4 <= rows; r += 4) {
-      let sum0 = bias[r], sum1 = bias[r + 1], sum2 = bias[r + 2], sum3 = bias[r + 3];
+      let sum0 = bias[r],
+        sum1 = bias[r + 1],
+        sum2 = bias[r + 2],
+        sum3 = bias[r + 3];
       for (let c = 0, w = r * cols, at = t * cols; c < cols; c += 1, w += 1, at += 1) {
         const value = x[at];
         sum0 += weight[w] * value;
@@ -43,24 +53,20 @@ export function linear(out, x, n, { weight, bias, rows, cols }) {
   }
 }
 
-/** GELU in its tanh form, in place: x / 2 * (1 + tanh(u)) = x / (1 + exp(-2u)). Source: Hendrycks and Gimpel (2016). */
-export function gelu(x, n) {
-  const factor = -2 * Math.sqrt(2 / Math.PI);
-  for (let i = 0; i < n; i += 1) x[i] /= 1 + Math.exp(factor * x[i] * (1 + 0.044715 * x[i] * x[i]));
+/** GELU of the first n numbers, in place. @param {Float32Array} x  @param {number} n */
+export function geluAll(x, n) {
+  for (let i = 0; i < n; i += 1) x[i] = gelu(x[i]);
 }
 
-/** Turn `n` scores from `at` on into weights that add up to 1, in place. */
-export function softmax(scores, at, n) {
-  let max = -Infinity;
-  for (let i = at; i < at + n; i += 1) if (scores[i] > max) max = scores[i];
-  let sum = 0;
-  for (let i = at; i < at + n; i += 1) sum += scores[i] = Math.exp(scores[i] - max);
-  for (let i = at; i < at + n; i += 1) scores[i] /= sum;
-}
-
-/** The dot product of D numbers of `a` with D of `b`; four sums, so that the processor need not wait for one. */
+/**
+ * The dot product of D numbers of `a` with D of `b`; four sums, so that the processor need not wait
+ * for one.
+ */
 export function dot(a, atA, b, atB, D) {
-  let sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+  let sum0 = 0,
+    sum1 = 0,
+    sum2 = 0,
+    sum3 = 0;
   let d = 0;
   for (; d + 4 <= D; d += 4) {
     sum0 += a[atA + d] * b[atB + d];
@@ -73,7 +79,8 @@ export function dot(a, atA, b, atB, D) {
 }
 
 /**
- * What one query gathers from n keys and values of D numbers, those of its head one behind the other from `from` on.
+ * What one query gathers from n keys and values of D numbers, those of its head one behind the
+ * other from `from` on.
  * @param {Float32Array} out  gets D numbers at `outAt`
  * @param {Float32Array} q  has the query at `qAt`
  * @param {Float32Array} scores  room for n numbers
@@ -89,4 +96,10 @@ export function attend(out, outAt, q, qAt, keys, values, from, n, D, scores) {
 }
 
 /** @returns {Kernel} */
-export const plainKernel = () => ({ name: "JavaScript", alloc: (n) => new Float32Array(n), linear, gelu, attend });
+export const plainKernel = () => ({
+  name: "JavaScript",
+  alloc: (n) => new Float32Array(n),
+  linear,
+  gelu: geluAll,
+  attend,
+});

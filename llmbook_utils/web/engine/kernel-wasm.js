@@ -1,6 +1,7 @@
 /**
- * The product of matrix and vectors, GELU and attention with WebAssembly's SIMD instructions: the same as kernel-plain.js,
- * several times as fast. kernel.wat is its text; the bytes below are what `wat2wasm` makes of it.
+ * The product of matrix and vectors, GELU and attention with WebAssembly's SIMD instructions: the
+ * same as kernel-plain.js, several times as fast. kernel.wat is its text; the bytes below are what
+ * `wat2wasm` makes of it.
  */
 import { attend as plainAttend } from "./kernel-plain.js";
 
@@ -32,17 +33,22 @@ const PAGE = 65_536; // bytes
 const ALIGNED = 4; // numbers: a place for each begins at 16 bytes, and ends there
 
 /**
- * A kernel with its own memory, large enough for `alloc` of `n` numbers in `pieces` pieces; an error where the browser
- * has no SIMD or not that much memory. Columns must be a multiple of 4, and rows too where there are several vectors; for
- * one, the room behind `out`, `weight` and `bias` is read or written up to the next multiple, as behind `gelu`'s numbers.
+ * A kernel with its own memory, large enough for `alloc` of `n` numbers in `pieces` pieces; an
+ * error where the browser has no SIMD or not that much memory. Columns must be a multiple of 4, and
+ * rows too where there are several vectors; for one, the room behind `out`, `weight` and `bias` is
+ * read or written up to the next multiple, as behind `gelu`'s numbers.
  * @param {number} n
  * @param {number} pieces
  * @returns {Promise<import("./kernel-plain.js").Kernel>}
  */
 export async function wasmKernel(n, pieces) {
-  const memory = new WebAssembly.Memory({ initial: Math.ceil((4 * (n + ALIGNED * pieces)) / PAGE) });
+  const memory = new WebAssembly.Memory({
+    initial: Math.ceil((4 * (n + ALIGNED * pieces)) / PAGE),
+  });
   const bytes = Uint8Array.from(atob(CODE), (character) => character.charCodeAt(0));
-  const { instance } = await WebAssembly.instantiate(bytes, { page: { memory } });
+  const { instance } = /** @type {any} */ (
+    await WebAssembly.instantiate(bytes, { page: { memory } })
+  );
   let used = 0;
   const alloc = (length) => {
     const array = new Float32Array(memory.buffer, 4 * used, length);
@@ -56,7 +62,16 @@ export async function wasmKernel(n, pieces) {
   const attend = (out, outAt, q, qAt, keys, values, from, n, D, scores) => {
     if (D % ALIGNED) return plainAttend(out, outAt, q, qAt, keys, values, from, n, D, scores);
     const [head, scale] = [4 * from, 1 / Math.sqrt(D)];
-    instance.exports.attend(at(out) + 4 * outAt, at(q) + 4 * qAt, at(keys) + head, at(values) + head, at(scores), n, 4 * D, scale);
+    instance.exports.attend(
+      at(out) + 4 * outAt,
+      at(q) + 4 * qAt,
+      at(keys) + head,
+      at(values) + head,
+      at(scores),
+      n,
+      4 * D,
+      scale,
+    );
   };
   return { name: "WebAssembly", alloc, linear, gelu, attend };
 }

@@ -1,9 +1,9 @@
 /**
- * From logits to the next token: the arithmetic of llmbook_utils/generate.py, name by name. Given the same logits, options
- * and seed, both draw the same tokens.
+ * From logits to the next token: the arithmetic of llmbook_utils/generate.py, name by name. Given
+ * the same logits, options and seed, both draw the same tokens.
  *
- * @typedef {{temperature?: number, top_k?: number | null, top_p?: number | null, min_p?: number | null,
- *   repetition_penalty?: number}} SamplingOptions
+ * @typedef {{temperature?: number, top_k?: number | null, top_p?: number | null, min_p?: number |
+ *   null, repetition_penalty?: number}} SamplingOptions
  */
 
 /**
@@ -21,8 +21,17 @@ export function uniformNumbers(seed) {
   };
 }
 
-/** Throws an error that names the first option that cannot be meant. @param {SamplingOptions} options */
-export function checkOptions({ temperature = 1, top_k = null, top_p = null, min_p = null, repetition_penalty = 1 }) {
+/**
+ * Throws an error that names the first option that cannot be meant.
+ * @param {SamplingOptions} options
+ */
+export function checkOptions({
+  temperature = 1,
+  top_k = null,
+  top_p = null,
+  min_p = null,
+  repetition_penalty = 1,
+}) {
   const rules = [
     ["temperature", temperature, temperature >= 0 && temperature < Infinity, "0 or more"],
     ["top_k", top_k, top_k === null || (Number.isInteger(top_k) && top_k >= 1), "1 or more"],
@@ -30,10 +39,14 @@ export function checkOptions({ temperature = 1, top_k = null, top_p = null, min_
     ["min_p", min_p, min_p === null || (min_p >= 0 && min_p <= 1), "from 0 to 1"],
     ["repetition_penalty", repetition_penalty, repetition_penalty > 0, "above 0"],
   ];
-  for (const [name, value, meant, wanted] of rules) if (!meant) throw new Error(`${name} is ${value}; it must be ${wanted}`);
+  for (const [name, value, meant, wanted] of rules)
+    if (!meant) throw new Error(`${name} is ${value}; it must be ${wanted}`);
 }
 
-/** @param {ArrayLike<number>} numbers  @returns {number} where the largest is, the first among equals */
+/**
+ * @param {ArrayLike<number>} numbers
+ * @returns {number} where the largest is, the first among equals
+ */
 export function indexOfLargest(numbers) {
   let best = 0;
   for (let i = 1; i < numbers.length; i += 1) if (numbers[i] > numbers[best]) best = i;
@@ -43,7 +56,8 @@ export function indexOfLargest(numbers) {
 /** Logits with those of tokens in `ids` made less likely. Source: Keskar et al. (2019). */
 export function penalize(logits, ids, penalty) {
   const changed = new Float64Array(logits);
-  for (const id of new Set(ids)) changed[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
+  for (const id of new Set(ids))
+    changed[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
   return changed;
 }
 
@@ -51,7 +65,8 @@ export function penalize(logits, ids, penalty) {
 export function softmaxOf(logits, temperature = 1) {
   const max = logits[indexOfLargest(logits)];
   const powers = new Float64Array(logits);
-  for (let id = 0; id < powers.length; id += 1) powers[id] = Math.exp((powers[id] - max) / temperature);
+  for (let id = 0; id < powers.length; id += 1)
+    powers[id] = Math.exp((powers[id] - max) / temperature);
   return keep(powers, () => true);
 }
 
@@ -59,14 +74,16 @@ export function softmaxOf(logits, temperature = 1) {
 function keep(probabilities, isKept) {
   const kept = new Float64Array(probabilities.length);
   let sum = 0;
-  for (let id = 0; id < kept.length; id += 1) if (isKept(probabilities[id], id)) sum += kept[id] = probabilities[id];
+  for (let id = 0; id < kept.length; id += 1)
+    if (isKept(probabilities[id], id)) sum += kept[id] = probabilities[id];
   for (let id = 0; id < kept.length; id += 1) kept[id] /= sum;
   return kept;
 }
 
 /**
- * The ids, the most probable first; among equals the smaller id. Any numbers can be ordered so. A GPT-2's vocabulary
- * takes milliseconds: the numbers are sorted by the 16-bit digits of their bits, the last digit first.
+ * The ids, the most probable first; among equals the smaller id. Any numbers can be ordered so. A
+ * GPT-2's vocabulary takes milliseconds: the numbers are sorted by the 16-bit digits of their bits,
+ * the last digit first.
  * @param {ArrayLike<number>} probabilities
  */
 export function byProbability(probabilities) {
@@ -80,7 +97,8 @@ export function byProbability(probabilities) {
   }
   let order = new Uint32Array(others);
   for (let digit = 0; digit < 4; digit += 1) {
-    const places = new Uint32Array(65537); // where the ids with a digit go: behind those with larger ones
+    // where the ids with a digit go: behind those with larger ones
+    const places = new Uint32Array(65537);
     for (const id of order) places[65536 - digits[4 * id + digit]] += 1;
     for (let i = 1; i < 65536; i += 1) places[i] += places[i - 1];
     const sorted = new Uint32Array(order.length);
@@ -92,14 +110,20 @@ export function byProbability(probabilities) {
   return [].concat(Array.from(order.subarray(0, end)), zeros, Array.from(order.subarray(end)));
 }
 
-/** The k-th largest of numbers from 0 up; only those that share its first 16 bits are sorted. @param {Float64Array} numbers */
+/**
+ * The k-th largest of numbers from 0 up; only those that share its first 16 bits are sorted.
+ * @param {Float64Array} numbers
+ */
 function kthLargest(numbers, k) {
   const digits = new Uint16Array(numbers.buffer);
   const counts = new Uint32Array(65536);
   for (let i = 3; i < digits.length; i += 4) counts[digits[i]] += 1;
   let [digit, rest] = [65535, k];
   for (; rest > counts[digit]; digit -= 1) rest -= counts[digit];
-  return numbers.filter((_, i) => digits[4 * i + 3] === digit).sort().at(-rest);
+  return numbers
+    .filter((_, i) => digits[4 * i + 3] === digit)
+    .sort()
+    .at(-rest);
 }
 
 const largestOf = (probabilities) => probabilities[indexOfLargest(probabilities)];
@@ -129,12 +153,14 @@ const CUTS = {
 };
 
 /**
- * Logits (V) as probabilities (V), given the ids before: repetition penalty and temperature (0: all on the largest), then
- * top-k, top-p and min-p, each if given; after each, what is left adds up to 1 again.
+ * Logits (V) as probabilities (V), given the ids before: repetition penalty and temperature (0: all
+ * on the largest), then top-k, top-p and min-p, each if given; after each, what is left adds up to
+ * 1 again.
  * @param {ArrayLike<number>} logits
  * @param {number[]} ids
  * @param {SamplingOptions} options
- * @returns {{name: string, probabilities: Float64Array}[]} what there is after each, the first of name "temperature"
+ * @returns {{name: string, probabilities: Float64Array}[]} what there is after each, the first of
+ *   name "temperature"
  */
 export function samplingSteps(logits, ids, options = {}) {
   checkOptions(options);
@@ -147,7 +173,8 @@ export function samplingSteps(logits, ids, options = {}) {
   }
   const steps = [{ name: "temperature", probabilities: softmaxOf(penalized, temperature) }];
   for (const [name, cut] of Object.entries(CUTS)) {
-    if ((options[name] ?? null) !== null) steps.push({ name, probabilities: cut(steps.at(-1).probabilities, options[name]) });
+    if ((options[name] ?? null) !== null)
+      steps.push({ name, probabilities: cut(steps.at(-1).probabilities, options[name]) });
   }
   return steps;
 }
@@ -159,7 +186,8 @@ export function samplingSteps(logits, ids, options = {}) {
  * @param {SamplingOptions} options
  * @returns {Float64Array}
  */
-export const nextTokenProbabilities = (logits, ids, options = {}) => samplingSteps(logits, ids, options).at(-1).probabilities;
+export const nextTokenProbabilities = (logits, ids, options = {}) =>
+  samplingSteps(logits, ids, options).at(-1).probabilities;
 
 /**
  * The first token at which the running sum exceeds a number in [0, 1) times the whole.

@@ -1,6 +1,7 @@
 /**
- * The worker in which the page's models live: it loads them once, answers for them, and keeps the page itself free.
- * Messages in: {key, name, message}, `name` being that of the model and `key` what the answers carry.
+ * The worker in which the page's models live: it loads them once, answers for them, and keeps the
+ * page itself free. Messages in: {key, name, message}, `name` being that of the model and `key`
+ * what the answers carry.
  */
 import { addressOf } from "./address.js";
 import { readRanks, readTokenizerFiles } from "../engine/bpe.js";
@@ -19,8 +20,12 @@ const models = new Map();
 async function createKernel(config) {
   const { numbers, pieces, parameters } = roomFor(config);
   if (parameters > MOST_PARAMETERS) {
-    const [has, most] = [parameters, MOST_PARAMETERS].map((n) => Math.round(n / 1e6).toLocaleString("en-US"));
-    throw new Error(`this model has ${has} million parameters; a page takes ${most} million at most`);
+    const [has, most] = [parameters, MOST_PARAMETERS].map((n) =>
+      Math.round(n / 1e6).toLocaleString("en-US"),
+    );
+    throw new Error(
+      `this model has ${has} million parameters; a page takes ${most} million at most`,
+    );
   }
   if (config.emb_dim % 4) return plainKernel();
   try {
@@ -37,7 +42,9 @@ async function build(config, weights, tokenizer, normalized) {
   const largest = Math.max(...tokenizer.ranks.values(), ...tokenizer.special.values());
   if (largest >= config.vocab_size) {
     const [has, knows] = [largest + 1, config.vocab_size].map((n) => n.toLocaleString("en-US"));
-    throw new Error(`the tokenizer has ${has} tokens, but the model knows ${knows}; use the tokenizer that the model was trained with`);
+    throw new Error(
+      `the tokenizer has ${has} tokens, but the model knows ${knows}; use the tokenizer that the model was trained with`,
+    );
   }
   return new LiveModel(new GPTModel(config, parameters, kernel), tokenizer, { normalized });
 }
@@ -48,7 +55,10 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-/** The checksum of `zlib.crc32`, which also a page without a secure origin can compute. @param {Uint8Array} bytes */
+/**
+ * The checksum of `zlib.crc32`, which also a page without a secure origin can compute.
+ * @param {Uint8Array} bytes
+ */
 export function crc32(bytes) {
   let crc = ~0;
   for (let i = 0; i < bytes.length; i += 1) crc = (crc >>> 8) ^ table[(crc ^ bytes[i]) & 255];
@@ -58,7 +68,9 @@ export function crc32(bytes) {
 /** Throws unless the bytes are those that were published. */
 function check({ file, bytes: expected, crc32: sum }, bytes) {
   if (bytes.length !== expected) {
-    throw new Error(`only ${bytes.length.toLocaleString("en-US")} of ${expected.toLocaleString("en-US")} bytes of ${file} arrived; try again`);
+    throw new Error(
+      `only ${bytes.length.toLocaleString("en-US")} of ${expected.toLocaleString("en-US")} bytes of ${file} arrived; try again`,
+    );
   }
   if (crc32(bytes) !== sum) throw new Error(`${file} arrived damaged; try again`);
 }
@@ -81,8 +93,12 @@ async function load(published, onProgress, signal) {
     if (bytes.length === published.bytes && crc32(bytes) === published.crc32) return bytes;
     await cache.delete(url);
   }
-  const response = await fetch(url, { signal, cache: "reload" }); // a damaged file must not come back out of a cache
-  if (!response.ok) throw new Error(`${published.file} could not be loaded (${response.status}); is the page online?`);
+  // a damaged file must not come back out of a cache
+  const response = await fetch(url, { signal, cache: "reload" });
+  if (!response.ok)
+    throw new Error(
+      `${published.file} could not be loaded (${response.status}); is the page online?`,
+    );
   const bytes = new Uint8Array(await new Blob(await chunksOf(response, onProgress)).arrayBuffer());
   check(published, bytes);
   keep(cache, url, bytes); // not waited for: the reader waits for the model
@@ -92,7 +108,7 @@ async function load(published, onProgress, signal) {
 async function chunksOf(response, onProgress) {
   const chunks = [];
   let loaded = 0;
-  for (const reader = response.body.getReader(); ; ) {
+  for (const reader = response.body.getReader(); ;) {
     const { done, value } = await reader.read();
     if (done) return chunks;
     chunks.push(value);
@@ -100,10 +116,13 @@ async function chunksOf(response, onProgress) {
   }
 }
 
-/** Store a file for the next page, and drop older ones of the same name; a full store is no error. */
+/**
+ * Store a file for the next page, and drop older ones of the same name; a full store is no error.
+ */
 async function keep(cache, url, bytes) {
   try {
-    for (const request of await cache.keys()) if (new URL(request.url).pathname === url.pathname) await cache.delete(request);
+    for (const request of await cache.keys())
+      if (new URL(request.url).pathname === url.pathname) await cache.delete(request);
     await cache.put(url, new Response(bytes));
   } catch {
     // it is loaded again on the next page
@@ -114,15 +133,20 @@ async function keep(cache, url, bytes) {
 const loading = new Map();
 
 /** How a message that a part of the program threw reads after "The model could not be loaded: ". */
-const reason = (error) => (error?.name === "TypeError" && /fetch|network/i.test(error.message) ? "the site could not be reached; is the page online?" : String(error?.message ?? error));
+const reason = (error) =>
+  error?.name === "TypeError" && /fetch|network/i.test(error.message)
+    ? "the site could not be reached; is the page online?"
+    : String(error?.message ?? error);
 
 const actions = {
   /** Load a model that the site publishes. */
   async load({ name, message, reply }) {
     const { published } = message;
-    if (models.has(name)) return reply({ kind: "status", state: "ready", name, bytes: published.weights.bytes });
+    if (models.has(name))
+      return reply({ kind: "status", state: "ready", name, bytes: published.weights.bytes });
     if (loading.has(name)) return; // its progress is told to all
-    const status = (state, more = {}) => reply({ kind: "status", state, name, bytes: published.weights.bytes, ...more }, [], "all");
+    const status = (state, more = {}) =>
+      reply({ kind: "status", state, name, bytes: published.weights.bytes, ...more }, [], "all");
     const control = new AbortController();
     loading.set(name, control);
     status("loading", { loaded: 0 });
@@ -130,8 +154,14 @@ const actions = {
       const onProgress = (loaded) => status("loading", { loaded });
       const ranks = await load(published.ranks, () => {}, control.signal);
       const weights = await load(published.weights, onProgress, control.signal);
-      const tokenizer = { ranks: readRanks(ranks.buffer), special: new Map(Object.entries(published.special)) };
-      models.set(name, await build(published.config, new Blob([weights]), tokenizer, published.normalized));
+      const tokenizer = {
+        ranks: readRanks(ranks.buffer),
+        special: new Map(Object.entries(published.special)),
+      };
+      models.set(
+        name,
+        await build(published.config, new Blob([weights]), tokenizer, published.normalized),
+      );
       status("ready");
     } catch (error) {
       if (control.signal.aborted) status("absent");
@@ -151,7 +181,13 @@ const actions = {
     const { config, weights, vocab, merges } = message.files;
     const tokenizer = readTokenizerFiles(await vocab.text(), await merges.text());
     models.set(name, await build(readConfig(await config.text()), weights, tokenizer, false));
-    reply({ kind: "adopted", seq: message.seq, name, config: models.get(name).model.config, kernel: models.get(name).model.kernel.name });
+    reply({
+      kind: "adopted",
+      seq: message.seq,
+      name,
+      config: models.get(name).model.config,
+      kernel: models.get(name).model.kernel.name,
+    });
   },
 
   async drop({ name }) {
@@ -165,14 +201,19 @@ const actions = {
     if (message.kind === "stop") return model.stop(`${key} ${message.of}`);
     if (!ASKED.includes(message.kind)) throw new Error(`no model answers "${message.kind}"`);
     const replies = model[message.kind](message, `${key} ${message.seq}`);
-    for await (const { content, buffers } of Symbol.asyncIterator in replies ? replies : [replies]) reply(content, buffers);
+    for await (const { content, buffers } of Symbol.asyncIterator in replies ? replies : [replies])
+      reply(content, buffers);
   },
 };
 
 const ASKED = ["run", "explain", "neighbors", "vocabulary", "continue"];
 
 self.onmessage = async ({ data: { key, name, message } }) => {
-  const reply = (content, buffers = [], to = key) => self.postMessage({ to, content, buffers }, buffers.map(({ buffer }) => buffer));
+  /** @param {object} content  @param {Float32Array[]} [buffers]  @param {string} [to] */
+  const reply = (content, buffers = [], to = key) => {
+    const transfer = buffers.map(({ buffer }) => buffer);
+    self.postMessage({ to, content, buffers }, { transfer });
+  };
   try {
     const action = Object.hasOwn(actions, message.kind) ? actions[message.kind] : actions.ask;
     await action({ key, name, message, reply });

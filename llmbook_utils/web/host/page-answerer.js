@@ -1,6 +1,7 @@
 /**
- * Answers a widget's requests on a page without a kernel, with the same messages that Python sends in a notebook. Loaded
- * at the first request. Tokens are made here; what needs a model goes to the worker that all widgets of a page share.
+ * Answers a widget's requests on a page without a kernel, with the same messages that Python sends
+ * in a notebook. Loaded at the first request. Tokens are made here; what needs a model goes to the
+ * worker that all widgets of a page share.
  */
 import { addressOf } from "./address.js";
 import { readRanks, tokenize } from "../engine/bpe.js";
@@ -14,7 +15,8 @@ const loaded = new Map();
 /** @param {string} source  a file of the site, or a data: URL */
 async function load(source) {
   const response = await fetch(new URL(source, FILES));
-  if (!response.ok) throw new Error(`${source} could not be loaded (${response.status}); is the page online?`);
+  if (!response.ok)
+    throw new Error(`${source} could not be loaded (${response.status}); is the page online?`);
   return readRanks(await response.arrayBuffer());
 }
 
@@ -40,7 +42,8 @@ function startWorker() {
   worker.onmessage = ({ data: { to, content, buffers } }) => {
     if (to !== "all") return connections.get(to)?.receive(content, buffers);
     states.set(content.name, content);
-    for (const connection of connections.values()) if (connection.name === content.name) connection.receive(content, buffers);
+    for (const connection of connections.values())
+      if (connection.name === content.name) connection.receive(content, buffers);
   };
   worker.onerror = (event) => {
     event.preventDefault();
@@ -66,16 +69,23 @@ const HERE = ["tokenize", "status", "load", "adopt", "leave"];
 class Connection {
   static last = 0;
 
-  /** @param {(name: string) => any} get  reads the widget's state  @param {(content: object, buffers: any[]) => void} emit */
+  /**
+   * @param {(name: string) => any} get  reads the widget's state
+   * @param {(content: object, buffers: any[]) => void} emit
+   */
   constructor(get, emit) {
-    Object.assign(this, { key: (Connection.last += 1), get, emit, name: get("model")?.name });
+    this.key = Connection.last += 1;
+    this.get = get;
+    this.emit = emit;
+    this.name = get("model")?.name;
     connections.set(this.key, this);
   }
 
   send(message) {
     if (HERE.includes(message.kind)) return this[message.kind](message);
     if (message.kind !== "drop") return this.forward(message);
-    return this.emit({ kind: "error", seq: message.seq, message: 'nothing answers "drop"' }, []); // the page's own
+    // the page's own
+    return this.emit({ kind: "error", seq: message.seq, message: 'nothing answers "drop"' }, []);
   }
 
   async tokenize({ seq, text, encoding }) {
@@ -97,7 +107,10 @@ class Connection {
   load(message) {
     const published = this.get("model");
     if (published?.weights) return this.forward({ ...message, published });
-    return this.emit({ kind: "error", seq: message.seq, message: "this page has no files of the widget's model" }, []);
+    return this.emit(
+      { kind: "error", seq: message.seq, message: "this page has no files of the widget's model" },
+      [],
+    );
   }
 
   /** A model of the reader's own, for this widget alone. */
@@ -127,7 +140,15 @@ class Connection {
   }
 
   fail(why) {
-    this.emit({ kind: "status", state: "failed", name: this.get("model")?.name, message: why || "the model stopped working; try again" }, []);
+    this.emit(
+      {
+        kind: "status",
+        state: "failed",
+        name: this.get("model")?.name,
+        message: why || "the model stopped working; try again",
+      },
+      [],
+    );
   }
 }
 

@@ -1,24 +1,67 @@
 /** Controls that several widgets have. */
-import { h, uniqueId } from "./dom.js";
+import { button, h, uniqueId } from "./dom.js";
 
 /**
- * One number: a slider and a field. What is out of bounds is not taken, and said. A kind of it has `put(value)`, which
- * takes a value; `slide(at)`, which takes the slider's; `write(bound)` and `used`, for the message.
+ * One number: a slider and a field. What is out of bounds is not taken, and said. A kind of it
+ * says how a value is taken and written.
  */
 export class NumberInput {
   /**
-   * @param {{label: string, least: number, most?: number, whole?: boolean, hint?: string, onChange: () => void}} options
+   * @param {{label: string, least: number, most?: number, whole?: boolean, hint?: string, onChange:
+   *   () => void}} options
    * @param {Record<string, any>} sides  attributes of the slider
    */
   constructor(options, sides) {
-    Object.assign(this, options);
-    const { label, least, most, whole, hint } = this;
+    const { label, least, most = Infinity, whole = false, hint, onChange } = options;
+    this.label = label;
+    this.least = least;
+    this.most = most;
+    this.whole = whole;
+    this.onChange = onChange;
     const about = uniqueId();
     this.id = uniqueId();
-    this.field = h("input", { type: "number", class: "bw-number", id: this.id, min: least, max: most, step: "any", inputmode: whole ? "numeric" : "decimal", "aria-describedby": hint && about, oninput: () => this.#read() });
-    this.slider = h("input", { type: "range", ...sides, "aria-label": `${label}, slider`, oninput: () => this.#slide() });
+    this.field = h("input", {
+      type: "number",
+      class: "bw-number",
+      id: this.id,
+      min: least,
+      max: most,
+      step: "any",
+      inputmode: whole ? "numeric" : "decimal",
+      "aria-describedby": hint && about,
+      oninput: () => this.#read(),
+    });
+    this.slider = h("input", {
+      type: "range",
+      ...sides,
+      "aria-label": `${label}, slider`,
+      oninput: () => this.#slide(),
+    });
     this.error = h("span", { class: "bw-error", role: "status" });
     this.hints = hint ? [h("span", { class: "bw-hint", id: about }, hint)] : [];
+  }
+
+  /** Take a value, without a call of `onChange`. @param {number} value @returns {void} */
+  put(value) {
+    throw new Error(`nothing takes ${value}`);
+  }
+
+  /** Take the slider's value. @param {number} at @returns {void} */
+  slide(at) {
+    throw new Error(`nothing takes ${at}`);
+  }
+
+  /** A bound as the message has it. @param {number} bound @returns {string} */
+  write(bound) {
+    return String(bound);
+  }
+
+  /**
+   * The value that stays in use while the field holds none that can be.
+   * @returns {number | string}
+   */
+  get used() {
+    return "another";
   }
 
   /** The name of the field. */
@@ -36,12 +79,15 @@ export class NumberInput {
   #verdict(valid) {
     const kind = this.whole ? "a whole number" : "a number";
     this.field.setAttribute("aria-invalid", !valid);
-    this.error.textContent = valid ? "" : `${kind} from ${this.write(this.least)} to ${this.write(this.most)}; ${this.used} is used`;
+    this.error.textContent = valid
+      ? ""
+      : `${kind} from ${this.write(this.least)} to ${this.write(this.most)}; ${this.used} is used`;
   }
 
   #read() {
     const value = this.field.value === "" ? NaN : Number(this.field.value);
-    const valid = value >= this.least && value <= this.most && (!this.whole || Number.isInteger(value));
+    const valid =
+      value >= this.least && value <= this.most && (!this.whole || Number.isInteger(value));
     if (!valid) return this.#verdict(false);
     this.put(value);
     this.onChange();
@@ -53,13 +99,27 @@ export class NumberInput {
   }
 }
 
+/** Copy a text; false where the page has no right to. @param {string} text */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Python code with a button that copies it. */
 export class PythonCode {
   /** @param {string} label */
   constructor(label) {
     this.code = h("code", {});
-    this.button = h("button", { type: "button", class: "bw-button", onclick: () => this.#copy() }, "Copy");
-    this.box = h("pre", { class: "bw-code", tabindex: 0, role: "group", "aria-label": label }, this.code);
+    this.button = button("Copy", () => this.#copy());
+    this.box = h(
+      "pre",
+      { class: "bw-code", tabindex: 0, role: "group", "aria-label": label },
+      this.code,
+    );
   }
 
   /** @param {string} text */
@@ -70,12 +130,8 @@ export class PythonCode {
   }
 
   async #copy() {
-    try {
-      await navigator.clipboard.writeText(this.code.textContent);
-      this.button.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(this.code); // without the right to copy: the reader's own keys do it
-      this.button.textContent = "Selected: copy it with your keyboard";
-    }
+    const copied = await copyText(this.code.textContent);
+    this.button.textContent = copied ? "Copied" : "Selected: copy it with your keyboard";
+    if (!copied) getSelection().selectAllChildren(this.code); // the reader's own keys do the rest
   }
 }

@@ -1,21 +1,27 @@
 /**
- * What the widgets that ask a model share: the text field, the model's state with the button that loads it, a place for
- * the reader's own model, and requests whose replies hold tensors. In a notebook Python answers and nothing has to be
- * loaded; on a page the stored example shows until the reader asks for the model.
+ * What the widgets that ask a model share: the text field, the model's state with the button that
+ * loads it, a place for the reader's own model, and requests whose replies hold tensors. In a
+ * notebook Python answers and nothing has to be loaded; on a page the stored example shows until
+ * the reader asks for the model.
  *
  * @typedef {{shape: number[], data: Float32Array}} Tensor
  * @typedef {Record<string, any> & {tensors: Record<string, Tensor>}} LiveReply
  */
 import { halfToNumber } from "../engine/half.js";
 import { LIMIT } from "../engine/limit.js";
-import { frame, h, uniqueId } from "./dom.js";
-import { count, grouped } from "./numbers.js";
+import { button, frame, h, uniqueId } from "./dom.js";
+import { count, grouped, megabytes } from "./numbers.js";
 
-/** Numbers as they come: of the page's worker, of a kernel (a view of bytes), or stored (base64 of 16-bit floats, of two each
- * where they are to be exact). */
+/**
+ * Numbers as they come: from the page's worker, from a kernel (a view of bytes), or stored (base64
+ * of 16-bit floats, two for each number that has to be exact).
+ */
 function toFloats(buffer) {
   if (buffer instanceof Float32Array) return buffer;
-  if (typeof buffer !== "string") return new Float32Array(buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength));
+  if (typeof buffer !== "string")
+    return new Float32Array(
+      buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength),
+    );
   const [numbers, rest] = buffer.split(",").map(fromBase64);
   return rest ? numbers.map((number, i) => number + rest[i]) : numbers;
 }
@@ -32,39 +38,61 @@ const fromBase64 = (text) => {
  * @returns {LiveReply}
  */
 function unpack(content, buffers) {
-  const tensors = (content.tensors ?? []).map(({ name, shape }, i) => [name, { shape, data: toFloats(buffers[i]) }]);
+  const tensors = (content.tensors ?? []).map(({ name, shape }, i) => [
+    name,
+    { shape, data: toFloats(buffers[i]) },
+  ]);
   return { ...content, tensors: Object.fromEntries(tensors) };
 }
 
-/** The last row of a tensor's last axis at an index of the axes before it. @param {Tensor} tensor */
+/**
+ * The last row of a tensor's last axis at an index of the axes before it.
+ * @param {Tensor} tensor
+ */
 export function rowOf({ shape, data }, ...index) {
   const n = shape.at(-1);
   const at = index.reduce((sum, i, axis) => sum * shape[axis] + i, 0);
   return data.subarray(at * n, at * n + n);
 }
 
-/** @param {number} bytes  6000000 -> "6.0 MB" */
-const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+const FILES = {
+  config: "config.json",
+  weights: "model.safetensors",
+  vocab: "vocab.json",
+  merges: "merges.txt",
+};
 
-const FILES = { config: "config.json", weights: "model.safetensors", vocab: "vocab.json", merges: "merges.txt" };
-
-/** The files of a model among others, by what they are; throws an error that names what is missing. @param {File[]} files */
+/**
+ * The files of a model among others, by what they are; throws an error that names what is missing.
+ * @param {File[]} files
+ */
 function modelFiles(files) {
   const named = (name) => files.find((file) => file.name === name);
   const missing = Object.values(FILES).filter((name) => !named(name));
-  if (!missing.length) return Object.fromEntries(Object.entries(FILES).map(([kind, name]) => [kind, named(name)]));
+  if (!missing.length)
+    return Object.fromEntries(Object.entries(FILES).map(([kind, name]) => [kind, named(name)]));
   const pickle = files.some(({ name }) => /\.(bin|pt|pth|ckpt|pkl)$/.test(name));
-  const why = pickle ? " A pickled file (.bin, .pt) is not opened, because it can run any code: save the model with save_pretrained." : "";
-  throw new Error(`Missing: ${missing.join(", ")}. Give the four files that save_pretrained writes, together.${why}`);
+  const why = pickle
+    ? " A pickled file (.bin, .pt) is not opened, because it can run any code: save the model with save_pretrained."
+    : "";
+  throw new Error(
+    `Missing: ${missing.join(", ")}. Give the four files that save_pretrained writes, together.${why}`,
+  );
 }
 
-/** All files that were dropped, those in folders too. @param {DataTransfer} transfer  @returns {Promise<File[]>} */
+/**
+ * All files that were dropped, those in folders too.
+ * @param {DataTransfer} transfer
+ * @returns {Promise<File[]>}
+ */
 async function droppedFiles(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files];
   const filesOf = async (entry) => {
     if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
-    const inside = await new Promise((resolve, reject) => entry.createReader().readEntries(resolve, reject));
+    const inside = await new Promise((resolve, reject) =>
+      entry.createReader().readEntries(resolve, reject),
+    );
     return (await Promise.all(inside.filter(({ isFile }) => isFile).map(filesOf))).flat();
   };
   return (await Promise.all(entries.map(filesOf))).flat();
@@ -75,32 +103,57 @@ let liveRequests = 0;
 /** A widget's line to its model, and the controls that belong to it. */
 export class Live {
   /**
-   * @param {{model: any, most?: number, label?: string, rows?: number, loads?: boolean, code: string,
-   *   onChange: () => void}} options
-   *   `most`: how many tokens are read; `onChange` is called when another text or model is there; `loads`: the widget has a button of its own that loads the model; `code`: the Python
-   *   code that makes this widget with a model of one's own
+   * @param {{model: any, most?: number, label?: string, rows?: number, loads?: boolean, code:
+   *   string, onChange: () => void}} options `most`: how many tokens are read; `onChange` is called
+   *   when another text or model is there; `loads`: the widget has a button of its own that loads
+   *   the model; `code`: the Python code that makes this widget with a model of one's own
    */
   constructor({ model, most, label = "Text", rows = 2, loads = false, onChange, code }) {
-    Object.assign(this, { model, most, loads, onChange, code, state: "unknown", name: model.get("model").name, timer: 0 });
+    this.model = model;
+    this.most = most;
+    this.loads = loads;
+    this.onChange = onChange;
+    this.code = code;
+    this.state = "unknown";
+    this.name = model.get("model").name;
+    this.kept = false;
+    this.loaded = 0; // bytes
+    this.message = "";
+    this.timer = 0;
     this.config = model.get("model").config;
     this.pending = new Map(); // seq -> {channel, receive}
     this.listen = (content, buffers) => this.#receive(content, buffers ?? []);
     model.on("msg:custom", this.listen);
-    this.field = h("textarea", { class: "bw-text", id: uniqueId(), rows, spellcheck: "false", oninput: () => this.#later() });
+    this.field = h("textarea", {
+      class: "bw-text",
+      id: uniqueId(),
+      rows,
+      spellcheck: "false",
+      oninput: () => this.#later(),
+    });
     this.field.value = model.get("text");
     this.bar = h("div", { class: "bw-model" });
     this.notes = h("div", { class: "bw-notes", role: "status" });
     this.own = this.#ownModel();
     this.label = h("label", { for: this.field.id, class: "bw-label" }, label);
-    const reset = h("button", { type: "button", class: "bw-button", onclick: () => this.#reset() }, "Reset");
-    this.controls = h("div", { class: "bw-bar" }, this.label, h("span", { class: "bw-gap" }), reset);
+    const reset = button("Reset", () => this.#reset());
+    this.controls = h(
+      "div",
+      { class: "bw-bar" },
+      this.label,
+      h("span", { class: "bw-gap" }),
+      reset,
+    );
     this.element = h("div", {}, this.controls, this.field, this.bar, this.notes);
   }
 
   /** Ask what is there; the answer leads to the first `onChange`. */
   start() {
     this.#drawBar();
-    this.model.send({ kind: "status", seq: this.#register("status", (content) => this.#take(content)) });
+    this.model.send({
+      kind: "status",
+      seq: this.#register("status", (content) => this.#take(content)),
+    });
   }
 
   stop() {
@@ -112,6 +165,13 @@ export class Live {
   /** Whether requests are answered. */
   get ready() {
     return this.state === "ready" || this.state === "kernel";
+  }
+
+  /** What a button says that loads the model on its way: " (loads 6.0 MB, once)", or nothing. */
+  get price() {
+    const { weights } = this.model.get("model");
+    const isNeeded = this.state === "absent" && !this.kept && weights;
+    return isNeeded ? ` (loads ${megabytes(weights.bytes)}, once)` : "";
   }
 
   get text() {
@@ -128,14 +188,18 @@ export class Live {
     return this.text === this.model.get("text") && this.name === this.model.get("model").name;
   }
 
-  /** The stored replies to one of the requests with which the widget was made. @returns {LiveReply[]} */
+  /**
+   * The stored replies to one of the requests with which the widget was made.
+   * @returns {LiveReply[]}
+   */
   example(name) {
     return this.model.get("example")[name].map((content) => unpack(content, content.buffers ?? []));
   }
 
   /**
-   * Ask for one reply about the text. Of two requests in one channel only the later one is answered. Null when there is
-   * no model yet (the reader is invited to load it) or when an error came (the reader is told).
+   * Ask for one reply about the text. Of two requests in one channel only the later one is
+   * answered. Null when there is no model yet (the reader is invited to load it) or when an error
+   * came (the reader is told).
    * @param {Record<string, any>} request
    * @param {string} [channel]
    * @returns {Promise<LiveReply | null>}
@@ -153,7 +217,8 @@ export class Live {
   }
 
   /**
-   * Ask for many replies about the text; `onReply` gets each, the last one of kind "done" or "error".
+   * Ask for many replies about the text; `onReply` gets each, the last one of kind "done" or
+   * "error".
    * @param {Record<string, any>} request
    * @param {(reply: LiveReply) => void} onReply
    * @returns {number | null} what `cancel` takes; null when there is no model yet
@@ -193,7 +258,10 @@ export class Live {
       element.classList.remove("bw-dropping");
       if (this.state === "kernel" || !event.dataTransfer.files.length) return;
       event.preventDefault();
-      droppedFiles(event.dataTransfer).then((files) => this.#adopt(files), (error) => this.#refuse(String(error.message)));
+      droppedFiles(event.dataTransfer).then(
+        (files) => this.#adopt(files),
+        (error) => this.#refuse(String(error.message)),
+      );
     });
     return element;
   }
@@ -202,8 +270,9 @@ export class Live {
     clearTimeout(this.working);
     this.working = setTimeout(() => this.note(["The model is working …"]), 600);
     if (request.kind === "vocabulary") return this.model.send({ ...request, seq });
-    const options = this.most ? { most: this.most, ...request.options } : request.options ?? {};
-    // twice as many units as characters are read, and one more: enough for the answerer to see that it has to cut
+    const options = this.most ? { most: this.most, ...request.options } : (request.options ?? {});
+    // twice as many units as characters are read, and one more: enough for the answerer to see that
+    // it has to cut
     this.model.send({ text: this.text.slice(-2 * (LIMIT + 1)), ...request, options, seq });
   }
 
@@ -230,8 +299,14 @@ export class Live {
     if (content.kind === "error") return this.note([`That did not work: ${content.message}.`]);
     if (!content.tokens) return;
     const notes = [];
-    if (content.cut) notes.push(`The text is longer than what is read here: only its last ${count(content.tokens.length, "token")}.`);
-    if (content.normalized) notes.push("Curly quotes, long dashes, … and the like are read as straight quotes, -- and ..., as they stand in the texts that the model learned from.");
+    if (content.cut)
+      notes.push(
+        `The text is longer than what is read here: only its last ${count(content.tokens.length, "token")}.`,
+      );
+    if (content.normalized)
+      notes.push(
+        "Curly quotes, long dashes, … and the like are read as straight quotes, -- and ..., as they stand in the texts that the model learned from.",
+      );
     this.note(notes);
   }
 
@@ -244,7 +319,10 @@ export class Live {
     this.text = this.model.get("text");
   }
 
-  /** Whether there is a model to ask; if not, the reader is shown how to get it, and one that is at hand is fetched. */
+  /**
+   * Whether there is a model to ask; if not, the reader is shown how to get it, and one that is at
+   * hand is fetched.
+   */
   #invite() {
     if (this.ready) return true;
     if (this.kept && this.state === "absent") this.load();
@@ -256,42 +334,81 @@ export class Live {
   load() {
     if (this.ready || this.state === "loading" || !this.model.get("model").weights) return;
     this.note([]);
-    this.model.send({ kind: "load", seq: this.#register("load", (content) => this.#take({ state: "failed", message: content.message })) });
+    this.model.send({
+      kind: "load",
+      seq: this.#register("load", (content) =>
+        this.#take({ state: "failed", message: content.message }),
+      ),
+    });
   }
 
   /** @param {Record<string, any>} content  a status */
   #take(content) {
     const was = this.state;
-    Object.assign(this, { kept: false, ...content, name: content.name ?? this.name });
+    const { state, name = this.name, kept = false, loaded = this.loaded, message = "" } = content;
+    this.state = state;
+    this.name = name;
+    this.kept = kept; // it can be had without a network
+    this.loaded = loaded;
+    this.message = message;
     if (this.ready) this.bar.classList.remove("bw-wanted");
     this.#drawBar();
     if (was === "unknown" || (this.ready && was !== this.state)) this.onChange();
   }
 
   #drawBar() {
-    const button = (text, onclick, primary = false) => h("button", { type: "button", class: `bw-button${primary ? " bw-primary" : ""}`, onclick }, text);
     const published = this.model.get("model").weights;
     const say = (...parts) => this.bar.replaceChildren(...parts);
     const focused = this.bar.contains(document.activeElement);
     this.bar.hidden = this.state === "kernel";
     this.own.hidden = this.state === "kernel" || this.state === "unknown";
-    if (this.state === "loading") this.#drawProgress(published.bytes, button);
-    else if (this.state === "ready" && this.name === this.model.get("model").name) say(h("span", {}, `${this.name} runs in this page. Nothing that you type leaves it.`));
-    else if (this.state === "ready") say(h("span", {}, `Your own model runs in this page (${sizeOf(this.config)}).`), button(`Back to ${this.model.get("model").name}`, () => this.#leave()));
-    else if (this.state === "failed") say(h("span", {}, `✗ The model could not be loaded: ${this.message}.`), button("Try again", () => this.load(), true));
-    else if (published && this.loads) say(h("span", {}, "What you see is a stored example. For words of your own, change it and press Continue."));
-    else if (published && this.kept) say(h("span", {}, "What you see is a stored example. For words of your own:"), button("Use the model", () => this.load(), true));
-    else if (published) say(h("span", {}, "What you see is a stored example. For words of your own:"), button(`Load the model (${megabytes(published.bytes)})`, () => this.load(), true));
+    if (this.state === "loading") this.#drawProgress(published.bytes);
+    else if (this.state === "ready" && this.name === this.model.get("model").name)
+      say(h("span", {}, `${this.name} runs in this page. Nothing that you type leaves it.`));
+    else if (this.state === "ready")
+      say(
+        h("span", {}, `Your own model runs in this page (${sizeOf(this.config)}).`),
+        button(`Back to ${this.model.get("model").name}`, () => this.#leave()),
+      );
+    else if (this.state === "failed")
+      say(
+        h("span", {}, `✗ The model could not be loaded: ${this.message}.`),
+        button("Try again", () => this.load(), "bw-primary"),
+      );
+    else if (published && this.loads)
+      say(
+        h(
+          "span",
+          {},
+          "What you see is a stored example. For words of your own, change it and press Continue.",
+        ),
+      );
+    else if (published && this.kept)
+      say(
+        h("span", {}, "What you see is a stored example. For words of your own:"),
+        button("Use the model", () => this.load(), "bw-primary"),
+      );
+    else if (published)
+      say(
+        h("span", {}, "What you see is a stored example. For words of your own:"),
+        button(`Load the model (${megabytes(published.bytes)})`, () => this.load(), "bw-primary"),
+      );
     else say(h("span", {}, "What you see is a stored example: its model is not on this page."));
     if (focused) (this.bar.querySelector("button") ?? this.field).focus();
   }
 
-  #drawProgress(bytes, button) {
-    const shown = `${megabytes(this.loaded ?? 0)} of ${megabytes(bytes)}`;
+  #drawProgress(bytes) {
+    const shown = `${megabytes(this.loaded)} of ${megabytes(bytes)}`;
     const meter = this.bar.querySelector("progress");
     if (!meter) {
-      const cancel = button("Cancel", () => this.model.send({ kind: "cancel", seq: this.#register("cancel", () => {}) }));
-      return this.bar.replaceChildren(h("progress", { max: bytes, value: this.loaded ?? 0, "aria-label": "Loading the model" }), h("span", {}, shown), cancel);
+      const cancel = button("Cancel", () =>
+        this.model.send({ kind: "cancel", seq: this.#register("cancel", () => {}) }),
+      );
+      return this.bar.replaceChildren(
+        h("progress", { max: bytes, value: this.loaded, "aria-label": "Loading the model" }),
+        h("span", {}, shown),
+        cancel,
+      );
     }
     meter.value = this.loaded;
     meter.nextSibling.textContent = shown;
@@ -299,12 +416,34 @@ export class Live {
 
   #ownModel() {
     const id = uniqueId();
-    const input = h("input", { type: "file", multiple: true, id, onchange: () => input.files.length && this.#adopt([...input.files]) });
+    const input = h("input", {
+      type: "file",
+      multiple: true,
+      id,
+      onchange: () => input.files.length && this.#adopt([...input.files]),
+    });
     this.verdict = h("p", { class: "bw-verdict", role: "status" });
     const list = Object.values(FILES).flatMap((name, i) => [i ? ", " : "", h("code", {}, name)]);
-    const how = h("p", {}, "Drop a folder that ", h("code", {}, "save_pretrained"), " wrote onto this widget, or choose its four files: ", ...list, ". They are read here, in the browser, and sent nowhere.");
+    const how = h(
+      "p",
+      {},
+      "Drop a folder that ",
+      h("code", {}, "save_pretrained"),
+      " wrote onto this widget, or choose its four files: ",
+      ...list,
+      ". They are read here, in the browser, and sent nowhere.",
+    );
     const python = h("p", {}, "In a notebook: ", h("code", {}, this.code));
-    return h("details", { class: "bw-details bw-own", hidden: true }, h("summary", {}, "Use a model of your own"), how, h("label", { for: id, class: "bw-label" }, "Files of the model "), input, this.verdict, python);
+    return h(
+      "details",
+      { class: "bw-details bw-own", hidden: true },
+      h("summary", {}, "Use a model of your own"),
+      how,
+      h("label", { for: id, class: "bw-label" }, "Files of the model "),
+      input,
+      this.verdict,
+      python,
+    );
   }
 
   #adopt(files) {
@@ -325,7 +464,9 @@ export class Live {
 
   #adopted({ name, config }) {
     this.verdict.textContent = `✓ Read: ${sizeOf(config)}.`;
-    Object.assign(this, { name, config, state: "ready" });
+    this.name = name;
+    this.config = config;
+    this.state = "ready";
     this.bar.classList.remove("bw-wanted");
     this.#drawBar();
     this.onChange();
@@ -335,7 +476,10 @@ export class Live {
     this.config = this.model.get("model").config;
     this.verdict.textContent = "";
     this.state = "unknown"; // what comes next is asked anew
-    this.model.send({ kind: "leave", seq: this.#register("status", (content) => this.#take(content)) });
+    this.model.send({
+      kind: "leave",
+      seq: this.#register("status", (content) => this.#take(content)),
+    });
   }
 }
 

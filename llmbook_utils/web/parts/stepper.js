@@ -1,25 +1,49 @@
 /** A walk through numbered steps. */
-import { h } from "./dom.js";
+import { button, h } from "./dom.js";
 import { grouped } from "./numbers.js";
 
 /**
- * Steps from 0 to a maximum: buttons, a slider, and the left and right arrow keys on any of them. With `playable` a
- * button walks through the steps. `first` is the number that the reader sees for step 0.
+ * Steps from 0 to a maximum: buttons, a slider, and the left and right arrow keys on any of them.
+ * With `playable` a button walks through the steps. `first` is the number that the reader sees for
+ * step 0.
  */
 export class Stepper {
-  /** @param {{noun: string, playable?: boolean, first?: number, onStep: (step: number) => void}} options */
+  /**
+   * @param {{noun: string, playable?: boolean, first?: number, onStep: (step: number) => void}}
+   *   options
+   */
   constructor({ noun, playable = false, first = 0, onStep }) {
-    Object.assign(this, { noun, first, onStep, step: 0, last: 0, timer: 0 });
-    const button = (text, label, onclick) =>
+    this.noun = noun;
+    this.first = first;
+    this.onStep = onStep;
+    this.step = 0;
+    this.last = 0;
+    this.timer = 0;
+    const arrow = (text, label, onclick) =>
       h("button", { type: "button", class: "bw-button", "aria-label": label, onclick }, text);
-    this.previous = button("←", `Previous ${noun}`, () => this.go(this.step - 1));
-    this.next = button("→", `Next ${noun}`, () => this.go(this.step + 1));
-    this.play = h("button", { type: "button", class: "bw-button bw-play", onclick: () => this.toggle() }, "Play");
-    this.slider = h("input", { type: "range", min: 0, "aria-label": noun, oninput: () => this.go(this.slider.valueAsNumber) });
+    this.previous = arrow("←", `Previous ${noun}`, () => this.go(this.step - 1));
+    this.next = arrow("→", `Next ${noun}`, () => this.go(this.step + 1));
+    this.play = button("Play", () => this.toggle(), "bw-play");
+    this.slider = h("input", {
+      type: "range",
+      min: 0,
+      "aria-label": noun,
+      oninput: () => this.go(this.slider.valueAsNumber),
+    });
     this.position = h("span", { class: "bw-position" });
-    const controls = [this.previous, ...(playable ? [this.play] : []), this.next, this.slider, this.position];
+    const controls = [
+      this.previous,
+      ...(playable ? [this.play] : []),
+      this.next,
+      this.slider,
+      this.position,
+    ];
     const onkeydown = (event) => this.#press(event);
-    this.element = h("div", { class: "bw-stepper", role: "group", "aria-label": noun, onkeydown }, ...controls);
+    this.element = h(
+      "div",
+      { class: "bw-stepper", role: "group", "aria-label": noun, onkeydown },
+      ...controls,
+    );
   }
 
   /** Take a new maximum and start at `step`, without a call of `onStep`. */
@@ -39,7 +63,10 @@ export class Stepper {
     if (this.timer) return this.stop();
     if (this.last === 0) return;
     this.play.textContent = "Pause";
-    this.timer = setInterval(() => (this.step < this.last ? this.#move(this.step + 1) : this.stop()), 1000);
+    this.timer = setInterval(
+      () => (this.step < this.last ? this.#move(this.step + 1) : this.stop()),
+      1000,
+    );
     this.#move(this.step < this.last ? this.step + 1 : 0);
   }
 

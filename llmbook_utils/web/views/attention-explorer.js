@@ -1,40 +1,44 @@
 /**
- * Attention explorer: which tokens each head looks at, what can be measured of it, and how the next token's probabilities
- * change when a part of the attention is switched off. The numbers are the model's; everything here only reads them.
+ * Attention explorer: which tokens each head looks at, what can be measured of it, and how the next
+ * token's probabilities change when a part of the attention is switched off. The numbers are the
+ * model's; everything here only reads them.
  *
- * @typedef {{T: number, data: Float32Array}} Matrix  one head's weights: row i is the token that looks, column j is looked at
- * @typedef {{previous: number, first: number, itself: number, distance: number, entropy: number}} Measures
- * @typedef {{mask: boolean, scaling: boolean, positions: boolean, heads: Set<string>}} Switches  `heads`: those off, "block head"
+ * @import { LiveReply, Tensor } from "../parts/live.js"
+ * @typedef {{T: number, data: Float32Array}} Matrix  one head's weights: row i is the token that
+ *   looks, column j is looked at
+ * @typedef {{previous: number, first: number, itself: number, distance: number, entropy: number}}
+ *   Measures
+ * @typedef {{mask: boolean, scaling: boolean, positions: boolean, heads: Set<string>}} Switches
+ *   `heads`: those off, "block head"
  * @typedef {{row: number, column: number}} Cursor
  */
 import { LIMIT } from "../engine/limit.js";
 import { softmaxOf } from "../engine/sampling.js";
-import { h, segments, tiles, uniqueId } from "../parts/dom.js";
+import { colorOf, inkOn, onTheme, paintPoints, scaleOf } from "../parts/colors.js";
+import { copyText } from "../parts/controls.js";
+import { button, h, segments, select, tiles, uniqueId } from "../parts/dom.js";
+import { stepInGrid } from "../parts/keys.js";
 import { Live } from "../parts/live.js";
-import { count, grouped } from "../parts/numbers.js";
+import { count, decimal, grouped, percent } from "../parts/numbers.js";
 import { decode, drawBytes, pieces } from "../parts/tokens.js";
 
 const MOST_READ = 48; // tokens: as many as the grid can show
 const TOP = 6; // next tokens before and after
 const FAINTEST = 0.02; // links below this weight are left out
-const [LEAST_CELL, MOST_CELL, WRITTEN_CELL] = [13, 40, 30]; // pixels; from the last one on a cell has its number
+// pixels; from the last one on a cell has its number
+const [LEAST_CELL, MOST_CELL, WRITTEN_CELL] = [13, 40, 30];
 const PARTS = ["weights", "scores", "q", "k", "v"];
 
-/** @param {number} w  0.1234 -> "0.123" */
-export const decimal = (w, digits = 3) => w.toFixed(digits);
-
-/** @param {number} p  0.3124 -> "31.2 %" */
-export function percentage(p) {
-  const n = 100 * p;
-  if (n === 0 || n === 100) return `${n} %`;
-  if (n < 0.01) return "< 0.01 %";
-  return `${n.toFixed(n >= 10 ? 1 : 2)} %`;
-}
-
 /** One head of a tensor of all heads. @param {Tensor} tensor  @returns {Matrix} */
-export const headOf = ({ shape: [, T], data }, head) => ({ T, data: data.subarray(head * T * T, (head + 1) * T * T) });
+export const headOf = ({ shape: [, T], data }, head) => ({
+  T,
+  data: data.subarray(head * T * T, (head + 1) * T * T),
+});
 
-/** Whole matrices out of what no mask hides in them: rows of 1, 2, 3, … numbers. @param {Float32Array} seen */
+/**
+ * Whole matrices out of what no mask hides in them: rows of 1, 2, 3, … numbers.
+ * @param {Float32Array} seen
+ */
 export function whole(seen, heads, T) {
   const data = new Float32Array(heads * T * T);
   let at = 0;
@@ -46,13 +50,17 @@ export function whole(seen, heads, T) {
   return { shape: [heads, T, T], data };
 }
 
-/** The weights of each block, in order. @param {Record<string, Tensor>} tensors  @returns {Tensor[]} */
+/**
+ * The weights of each block, in order.
+ * @param {Record<string, Tensor>} tensors
+ * @returns {Tensor[]}
+ */
 export function blocksOf(tensors) {
   const found = Object.entries(tensors).flatMap(([name, tensor]) => {
     const block = /^blocks\.(\d+)\.attention\.weights$/.exec(name);
-    return block ? [[Number(block[1]), tensor]] : [];
+    return block ? [{ block: Number(block[1]), tensor }] : [];
   });
-  return found.sort(([a], [b]) => a - b).map(([, tensor]) => tensor);
+  return found.sort((a, b) => a.block - b.block).map(({ tensor }) => tensor);
 }
 
 /** Where a token looks most; of equals the first. @param {Matrix} matrix */
@@ -65,10 +73,19 @@ export function mostIn({ T, data }, row) {
 /** Every token looks at all that it may see with the same weight. @returns {Matrix} */
 export function evenly(T, mask) {
   const weight = (row, column) => (!mask ? 1 / T : column <= row ? 1 / (row + 1) : 0);
-  return { T, data: Float32Array.from({ length: T * T }, (_, at) => weight(Math.floor(at / T), at % T)) };
+  return {
+    T,
+    data: Float32Array.from({ length: T * T }, (_, at) => weight(Math.floor(at / T), at % T)),
+  };
 }
 
-/** Means over all tokens but the first, which has nothing before it; null where there is no other. @returns {Measures | null} */
+/** @type {(keyof Measures)[]} */
+const MEASURED = ["previous", "first", "itself", "distance", "entropy"];
+
+/**
+ * Means over all tokens but the first, which has nothing before it; null where there is no other.
+ * @returns {Measures | null}
+ */
 export function measure({ T, data }) {
   if (T < 2) return null;
   const sums = { previous: 0, first: 0, itself: 0, distance: 0, entropy: 0 };
@@ -82,10 +99,14 @@ export function measure({ T, data }) {
       if (w > 0) sums.entropy -= w * Math.log2(w);
     });
   }
-  return Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / (T - 1)]));
+  for (const name of MEASURED) sums[name] /= T - 1;
+  return sums;
 }
 
-/** Half the sum of all differences of two distributions: 0 for equal ones, 1 for ones that share nothing. */
+/**
+ * Half the sum of all differences of two distributions: 0 for equal ones, 1 for ones that share
+ * nothing.
+ */
 export function totalVariation(p, q) {
   let sum = 0;
   for (let i = 0; i < p.length; i += 1) sum += Math.abs(p[i] - q[i]);
@@ -97,18 +118,27 @@ const isOff = ({ heads }, block, head) => heads.has(`${block} ${head}`);
 /** Switches as a request has them: only what is off. @param {Switches} switches */
 export function changesOf({ mask, scaling, positions, heads }) {
   const off = Object.entries({ mask, scaling, positions }).filter(([, on]) => !on);
-  const pairs = [...heads].map((pair) => pair.split(" ").map(Number)).sort(([a, b], [c, d]) => a - c || b - d);
+  const pairs = [...heads]
+    .map((pair) => pair.split(" ").map(Number))
+    .sort(([a, b], [c, d]) => a - c || b - d);
   return { ...Object.fromEntries(off), ...(pairs.length ? { heads: pairs } : {}) };
 }
 
 const NAMES = { mask: "the causal mask", scaling: "the scaling", positions: "the positions" };
 
-/** What is off, in words. @param {ReturnType<typeof changesOf>} changes  @param {number} H  heads in a block */
+/**
+ * What is off, in words.
+ * @param {ReturnType<typeof changesOf>} changes
+ * @param {number} H  heads in a block
+ */
 export function inWords({ heads = [], ...others }, H) {
   const blocks = [...new Set(heads.map(([block]) => block))];
   const ofBlock = (block) => heads.filter(([other]) => other === block).map(([, head]) => head);
-  const listed = (block, off) => `head${off.length > 1 ? "s" : ""} ${off.join(", ")} of block ${block}`;
-  const named = blocks.map((block) => (ofBlock(block).length === H ? `all heads of block ${block}` : listed(block, ofBlock(block))));
+  const listed = (block, off) =>
+    `head${off.length > 1 ? "s" : ""} ${off.join(", ")} of block ${block}`;
+  const named = blocks.map((block) =>
+    ofBlock(block).length === H ? `all heads of block ${block}` : listed(block, ofBlock(block)),
+  );
   const all = [...Object.keys(others).map((name) => NAMES[name]), ...named];
   return all.length < 2 ? all.join("") : `${all.slice(0, -1).join(", ")} and ${all.at(-1)}`;
 }
@@ -119,50 +149,61 @@ export function bothTops(before, after) {
   return [...before, ...after.filter(({ id }) => !known.has(id))];
 }
 
-/** Numbers as nested lists of a shape, with four decimals. @param {ArrayLike<number>} data  @param {number[]} shape */
+/**
+ * Numbers as nested lists of a shape, with four decimals.
+ * @param {ArrayLike<number>} data
+ * @param {number[]} shape
+ */
 export function nested(data, shape) {
   const [rows, cols] = shape;
-  const row = (i) => `[${Array.from({ length: cols }, (_, j) => Number(data[i * cols + j].toFixed(4))).join(", ")}]`;
+  const row = (i) =>
+    `[${Array.from({ length: cols }, (_, j) => Number(data[i * cols + j].toFixed(4))).join(", ")}]`;
   return `[\n${Array.from({ length: rows }, (_, i) => `    ${row(i)},\n`).join("")}]`;
 }
 
-/** @param {{name: string, shape: number[], data: ArrayLike<number>}} tensor  @param {string} about  what the comment says of it */
+/**
+ * @param {{name: string, shape: number[], data: ArrayLike<number>}} tensor
+ * @param {string} about  what the comment says of it
+ */
 export function pythonList({ name, shape, data }, about) {
   const variable = name.replace(/\[.*/, "").split(".").at(-1);
   return `# ${name}, shape (${shape.join(", ")}), ${about}\n${variable} = ${nested(data, shape)}\n`;
 }
 
 /** A tensor in a file; nine digits hold a 32-bit number. */
-export const fileOf = ({ name, shape, data }, about) => ({ name, shape, ...about, values: Array.from(data, (x) => Number(x.toPrecision(9))) });
-
-/** 256 colors from one to another. @param {number[]} low  red, green, blue  @param {number[]} high */
-export const scaleOf = (low, high) => Array.from({ length: 256 }, (_, i) => low.map((x, at) => Math.round(x + ((high[at] - x) * i) / 255)));
+export const fileOf = ({ name, shape, data }, about) => ({
+  name,
+  shape,
+  ...about,
+  values: Array.from(data, (x) => Number(x.toPrecision(9))),
+});
 
 /** The place of a weight on the scale: its square root, so that small ones can be told apart. */
 export const placeOf = (w) => Math.round(255 * Math.sqrt(Math.max(0, Math.min(1, w))));
 
-/** Black or white, whichever reads better on a color. @param {number[]} rgb */
-export function inkOn(rgb) {
-  const [r, g, b] = rgb.map((x) => (x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
-}
-
-const rgbOf = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-
 /** The colors that an element has in the page's theme. */
 function colorsOf(element) {
-  const style = getComputedStyle(element);
-  const read = (name) => style.getPropertyValue(`--bw-${name}`).trim();
-  const scale = scaleOf(rgbOf(read("least")), rgbOf(read("most")));
-  const names = ["ink", "muted", "focus", "paper", "line"];
-  return { scale, css: scale.map((rgb) => `rgb(${rgb.join(" ")})`), font: `12px ${read("mono")}`, ...Object.fromEntries(names.map((name) => [name, read(name)])) };
+  const read = (name) => colorOf(element, name);
+  const scale = scaleOf(read("least"), read("most"));
+  return {
+    scale,
+    css: scale.map((rgb) => `rgb(${rgb.join(" ")})`),
+    font: `12px ${read("mono")}`,
+    ink: read("ink"),
+    muted: read("muted"),
+    focus: read("focus"),
+    paper: read("paper"),
+    line: read("line"),
+  };
 }
 
 /** A canvas of a size in the page's pixels, empty. */
 function fit(canvas, width, height) {
   const ratio = window.devicePixelRatio || 1;
-  Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
-  Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
   return context;
@@ -181,7 +222,12 @@ class Maps {
   /** @param {(block: number, head: number) => void} onChoose */
   constructor(onChoose) {
     this.onChoose = onChoose;
-    this.grid = h("div", { class: "bw-heads", role: "radiogroup", "aria-label": "Head: rows are blocks, columns are heads", onkeydown: (event) => this.#press(event) });
+    this.grid = h("div", {
+      class: "bw-heads",
+      role: "radiogroup",
+      "aria-label": "Head: rows are blocks, columns are heads",
+      onkeydown: (event) => this.#press(event),
+    });
     this.element = h("div", { class: "bw-scroll bw-heads-box" }, this.grid);
   }
 
@@ -189,13 +235,27 @@ class Maps {
   take(blocks) {
     const H = blocks[0].shape[0];
     const same = this.blocks?.length === blocks.length && this.H === H;
-    Object.assign(this, { blocks, H });
+    this.blocks = blocks;
+    this.H = H;
     if (!same) this.#build();
   }
 
   #build() {
-    const map = (block, head) => h("button", { type: "button", role: "radio", class: "bw-small-head", tabindex: -1, onclick: () => this.onChoose(block, head) }, h("canvas", { "aria-hidden": "true" }));
-    this.buttons = this.blocks.map((_, block) => Array.from({ length: this.H }, (_, head) => map(block, head)));
+    const map = (block, head) =>
+      h(
+        "button",
+        {
+          type: "button",
+          role: "radio",
+          class: "bw-small-head",
+          tabindex: -1,
+          onclick: () => this.onChoose(block, head),
+        },
+        h("canvas", { "aria-hidden": "true" }),
+      );
+    this.buttons = this.blocks.map((_, block) =>
+      Array.from({ length: this.H }, (_, head) => map(block, head)),
+    );
     const name = (text) => h("span", { class: "bw-head-name", "aria-hidden": "true" }, text);
     const heads = Array.from({ length: this.H }, (_, head) => name(String(head)));
     const rows = this.buttons.flatMap((row, block) => [name(`block ${block}`), ...row]);
@@ -204,39 +264,40 @@ class Maps {
   }
 
   paint({ scale }) {
-    const words = Uint32Array.from(scale, ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r);
-    this.buttons.forEach((row, block) => row.forEach((button, head) => {
-      const { T, data } = headOf(this.blocks[block], head);
-      const image = new ImageData(T, T);
-      const points = new Uint32Array(image.data.buffer);
-      for (let at = 0; at < points.length; at += 1) points[at] = words[placeOf(data[at])];
-      const canvas = button.firstChild;
-      if (canvas.width !== T) Object.assign(canvas, { width: T, height: T });
-      canvas.getContext("2d").putImageData(image, 0, 0);
-    }));
+    this.buttons.forEach((row, block) =>
+      row.forEach((button, head) => {
+        const { T, data } = headOf(this.blocks[block], head);
+        paintPoints(button.firstChild, { rows: T, cols: T, data }, scale, placeOf);
+      }),
+    );
   }
 
-  /** @param {Switches} switches  those that the maps were made with */
+  /** @param {{heads: Set<string>}} switches  those that the maps were made with */
   mark(chosen, switches) {
     this.chosen = chosen;
-    this.buttons.forEach((row, block) => row.forEach((button, head) => {
-      const [on, off] = [block === chosen.block && head === chosen.head, isOff(switches, block, head)];
-      button.setAttribute("aria-checked", on);
-      button.setAttribute("aria-label", `block ${block}, head ${head}${off ? ", switched off" : ""}`);
-      button.tabIndex = on ? 0 : -1;
-      button.classList.toggle("bw-off", off);
-    }));
+    this.buttons.forEach((row, block) =>
+      row.forEach((button, head) => {
+        const [on, off] = [
+          block === chosen.block && head === chosen.head,
+          isOff(switches, block, head),
+        ];
+        button.setAttribute("aria-checked", on);
+        button.setAttribute(
+          "aria-label",
+          `block ${block}, head ${head}${off ? ", switched off" : ""}`,
+        );
+        button.tabIndex = on ? 0 : -1;
+        button.classList.toggle("bw-off", off);
+      }),
+    );
   }
 
   #press(event) {
-    const { block, head } = this.chosen;
-    const to = { ArrowLeft: [block, head - 1], ArrowRight: [block, head + 1], ArrowUp: [block - 1, head], ArrowDown: [block + 1, head], Home: [block, 0], End: [block, this.H - 1] }[event.key];
+    const at = { row: this.chosen.block, column: this.chosen.head };
+    const to = stepInGrid(event, at, { rows: this.blocks.length, columns: this.H });
     if (!to) return;
-    event.preventDefault();
-    const button = this.buttons[to[0]]?.[to[1]];
-    if (!button) return;
-    button.focus();
-    this.onChoose(...to);
+    this.buttons[to.row][to.column].focus();
+    this.onChoose(to.row, to.column);
   }
 }
 
@@ -244,22 +305,47 @@ class Maps {
 class Picture {
   /** @param {(cursor: Cursor) => void} onMove */
   constructor(onMove) {
-    Object.assign(this, { onMove, view: "grid" });
+    this.onMove = onMove;
+    this.view = "grid";
     this.canvas = h("canvas", { role: "img" });
     this.hint = h("p", { class: "bw-legend", id: uniqueId() });
     const pointed = (event) => this.#point(event);
-    const listeners = { onclick: pointed, onpointermove: (event) => event.pointerType === "mouse" && pointed(event), onkeydown: (event) => this.#press(event) };
-    this.pad = h("div", { class: "bw-pad", role: "application", tabindex: 0, "aria-describedby": this.hint.id, ...listeners }, this.canvas);
+    const listeners = {
+      onclick: pointed,
+      onpointermove: (event) => event.pointerType === "mouse" && pointed(event),
+      onkeydown: (event) => this.#press(event),
+    };
+    this.pad = h(
+      "div",
+      {
+        class: "bw-pad",
+        role: "application",
+        tabindex: 0,
+        "aria-describedby": this.hint.id,
+        ...listeners,
+      },
+      this.canvas,
+    );
     this.box = h("div", { class: "bw-scroll bw-picture" }, this.pad);
     this.element = h("div", {}, this.box, this.hint);
   }
 
-  /** @param {Matrix} matrix  @param {{names: string[], mask: boolean, cursor: Cursor, title: string}} about */
-  show(matrix, about) {
-    Object.assign(this, { matrix, ...about });
+  /**
+   * @param {Matrix} matrix
+   * @param {{names: string[], mask: boolean, cursor: Cursor, title: string}} about
+   */
+  show(matrix, { names, mask, cursor, title }) {
+    this.matrix = matrix;
+    this.names = names;
+    this.mask = mask;
+    this.cursor = cursor;
+    this.title = title;
     this.pad.setAttribute("aria-label", this.title);
     const keys = "Point at it, touch it, or move with the arrow keys, Home and End.";
-    const what = this.view === "grid" ? "Each row is a token that looks, each column a token that is looked at." : `On the left the tokens that look, on the right what they look at; links below ${FAINTEST} are left out.`;
+    const what =
+      this.view === "grid"
+        ? "Each row is a token that looks, each column a token that is looked at."
+        : `On the left the tokens that look, on the right what they look at; links below ${FAINTEST} are left out.`;
     this.hint.textContent = `${what} ${keys}`;
   }
 
@@ -280,11 +366,17 @@ class Picture {
   /** Names of tokens as long as there is room for, and the width that they take. */
   #labels(context, most) {
     const labels = this.names.map((name) => shortened(context, name, most));
-    return { labels, room: Math.ceil(Math.max(...labels.map((label) => context.measureText(label).width))) + 8 };
+    return {
+      labels,
+      room: Math.ceil(Math.max(...labels.map((label) => context.measureText(label).width))) + 8,
+    };
   }
 
   #paintGrid(width, colors) {
-    const { matrix: { T }, canvas } = this;
+    const {
+      matrix: { T },
+      canvas,
+    } = this;
     const measuring = canvas.getContext("2d");
     measuring.font = colors.font;
     const { labels, room } = this.#labels(measuring, width < 500 ? 64 : 96);
@@ -292,14 +384,19 @@ class Picture {
     const size = room + cell * T + 2;
     this.place = { left: room, top: room, cell, rows: cell };
     const context = fit(canvas, size, size);
-    Object.assign(context, { font: colors.font, textBaseline: "middle" });
+    context.font = colors.font;
+    context.textBaseline = "middle";
     this.#cells(context, colors);
     this.#gridNames(context, labels, colors);
     this.#cursorFrame(context, colors);
   }
 
   #cells(context, { css, scale, line, paper }) {
-    const { matrix: { T, data }, place: { left, top, cell }, mask } = this;
+    const {
+      matrix: { T, data },
+      place: { left, top, cell },
+      mask,
+    } = this;
     const gap = cell > 16 ? 1 : 0;
     context.textAlign = "center";
     for (let row = 0; row < T; row += 1) {
@@ -308,7 +405,15 @@ class Picture {
         const hidden = mask && column > row;
         context.fillStyle = hidden ? paper : css[placeOf(w)];
         context.fillRect(x, y, cell - gap, cell - gap);
-        if (hidden) this.#stroke(context, line, x + cell * 0.3, y + cell * 0.7, x + cell * 0.7, y + cell * 0.3);
+        if (hidden)
+          this.#stroke(
+            context,
+            line,
+            x + cell * 0.3,
+            y + cell * 0.7,
+            x + cell * 0.7,
+            y + cell * 0.3,
+          );
         else if (cell >= WRITTEN_CELL) {
           context.fillStyle = inkOn(scale[placeOf(w)]);
           context.fillText(decimal(w, 2).replace(/^0/, ""), x + cell / 2, y + cell / 2);
@@ -318,7 +423,8 @@ class Picture {
   }
 
   #stroke(context, color, x1, y1, x2, y2, width = 1) {
-    Object.assign(context, { strokeStyle: color, lineWidth: width });
+    context.strokeStyle = color;
+    context.lineWidth = width;
     context.beginPath();
     context.moveTo(x1, y1);
     context.lineTo(x2, y2);
@@ -327,13 +433,17 @@ class Picture {
 
   #gridNames(context, labels, { ink, muted, focus, font }) {
     const { left, top, cell } = this.place;
-    const style = (chosen) => Object.assign(context, { font: chosen ? `bold ${font}` : font, fillStyle: chosen ? ink : muted });
+    const style = (chosen) => {
+      context.font = chosen ? `bold ${font}` : font;
+      context.fillStyle = chosen ? ink : muted;
+    };
     labels.forEach((label, i) => {
       const middle = i * cell + cell / 2;
       style(i === this.cursor.row);
       context.textAlign = "right";
       context.fillText(label, left - 6, top + middle);
-      if (i === this.cursor.row) this.#stroke(context, focus, left - 2, top + i * cell, left - 2, top + (i + 1) * cell, 3);
+      if (i === this.cursor.row)
+        this.#stroke(context, focus, left - 2, top + i * cell, left - 2, top + (i + 1) * cell, 3);
       style(i === this.cursor.column);
       context.save();
       context.translate(left + middle, top - 6);
@@ -349,14 +459,19 @@ class Picture {
     const { row, column } = this.cursor;
     const [x, y] = [left + column * cell, top + row * cell];
     // a pale line inside: the frame is seen on light and dark cells
-    Object.assign(context, { strokeStyle: paper, lineWidth: 1 });
+    context.strokeStyle = paper;
+    context.lineWidth = 1;
     context.strokeRect(x + 1.5, y + 1.5, cell - 4, cell - 4);
-    Object.assign(context, { strokeStyle: focus, lineWidth: 2.5 });
+    context.strokeStyle = focus;
+    context.lineWidth = 2.5;
     context.strokeRect(x - 0.5, y - 0.5, cell, cell);
   }
 
   #paintLinks(width, colors) {
-    const { matrix: { T }, canvas } = this;
+    const {
+      matrix: { T },
+      canvas,
+    } = this;
     const measuring = canvas.getContext("2d");
     measuring.font = colors.font;
     const { labels, room } = this.#labels(measuring, width < 500 ? 72 : 120);
@@ -364,29 +479,49 @@ class Picture {
     const right = size - room - 34; // room for the numbers of the token in focus
     this.place = { left: room, top: 22, right, rows, cell: 0 };
     const context = fit(canvas, size, 22 + T * rows + 2);
-    Object.assign(context, { font: colors.font, textBaseline: "middle" });
-    for (let row = 0; row < T; row += 1) if (row !== this.cursor.row) this.#links(context, row, colors, 0.3);
+    context.font = colors.font;
+    context.textBaseline = "middle";
+    for (let row = 0; row < T; row += 1)
+      if (row !== this.cursor.row) this.#links(context, row, colors, 0.3);
     this.#links(context, this.cursor.row, colors, 1);
     this.#linkNames(context, labels, colors);
   }
 
   #links(context, row, { css }, alpha) {
-    const { matrix: { T, data }, place: { left, right, top, rows } } = this;
+    const {
+      matrix: { T, data },
+      place: { left, right, top, rows },
+    } = this;
     const y = (i) => top + i * rows + rows / 2;
     context.globalAlpha = alpha;
     context.lineCap = "butt";
     for (let column = 0; column < T; column += 1) {
       const w = data[row * T + column];
       // the pale end of the scale would not be seen as a line
-      if (w >= FAINTEST) this.#stroke(context, css[Math.max(110, placeOf(w))], left + 2, y(row), right - 2, y(column), 0.6 + 6 * w);
+      if (w >= FAINTEST)
+        this.#stroke(
+          context,
+          css[Math.max(110, placeOf(w))],
+          left + 2,
+          y(row),
+          right - 2,
+          y(column),
+          0.6 + 6 * w,
+        );
     }
     context.globalAlpha = 1;
   }
 
   #linkNames(context, labels, { ink, muted, focus, font }) {
-    const { matrix: { T, data }, place: { left, right, top, rows }, cursor: { row, column } } = this;
+    const {
+      matrix: { T, data },
+      place: { left, right, top, rows },
+      cursor: { row, column },
+    } = this;
     const put = (text, x, y, chosen, align) => {
-      Object.assign(context, { font: chosen ? `bold ${font}` : font, fillStyle: chosen ? ink : muted, textAlign: align });
+      context.font = chosen ? `bold ${font}` : font;
+      context.fillStyle = chosen ? ink : muted;
+      context.textAlign = align;
       context.fillText(text, x, y);
     };
     put("looks", left - 4, 10, false, "right");
@@ -398,8 +533,24 @@ class Picture {
       put(value.padEnd(4), right + 4, y, i === column, "left");
       put(label, right + 36, y, i === column, "left");
     });
-    this.#stroke(context, focus, left - 1, top + row * rows + 3, left - 1, top + (row + 1) * rows - 3, 4);
-    this.#stroke(context, focus, right + 1, top + column * rows + 3, right + 1, top + (column + 1) * rows - 3, 4);
+    this.#stroke(
+      context,
+      focus,
+      left - 1,
+      top + row * rows + 3,
+      left - 1,
+      top + (row + 1) * rows - 3,
+      4,
+    );
+    this.#stroke(
+      context,
+      focus,
+      right + 1,
+      top + column * rows + 3,
+      right + 1,
+      top + (column + 1) * rows - 3,
+      4,
+    );
   }
 
   #point(event) {
@@ -411,7 +562,10 @@ class Picture {
     const at = inside((y - top) / rows);
     if (this.view === "grid") {
       if (x < left && y < top) return;
-      return this.#go({ row: y < top ? this.cursor.row : at, column: x < left ? this.#most(at) : inside((x - left) / cell) });
+      return this.#go({
+        row: y < top ? this.cursor.row : at,
+        column: x < left ? this.#most(at) : inside((x - left) / cell),
+      });
     }
     if (x < (left + this.place.right) / 2) this.#go({ row: at, column: this.#most(at) });
     else this.#go({ ...this.cursor, column: at });
@@ -422,17 +576,10 @@ class Picture {
   }
 
   #press(event) {
-    const { row, column } = this.cursor;
-    const last = this.matrix.T - 1;
-    const everything = event.ctrlKey || event.metaKey;
-    const to = {
-      ArrowUp: { row: row - 1, column }, ArrowDown: { row: row + 1, column }, ArrowLeft: { row, column: column - 1 }, ArrowRight: { row, column: column + 1 },
-      Home: { row: everything ? 0 : row, column: 0 }, End: { row: everything ? last : row, column: last },
-    }[event.key];
+    const { T } = this.matrix;
+    const to = stepInGrid(event, this.cursor, { rows: T, columns: T });
     if (!to) return;
-    event.preventDefault();
-    const inside = (i) => Math.max(0, Math.min(last, i));
-    this.#go({ row: inside(to.row), column: inside(to.column) });
+    this.#go(to);
     this.#reveal();
   }
 
@@ -445,7 +592,8 @@ class Picture {
     if (this.view !== "grid") return;
     const { left, cell } = this.place;
     const [x, { scrollLeft, clientWidth }] = [left + this.cursor.column * cell, this.box];
-    if (x < scrollLeft || x + cell > scrollLeft + clientWidth) this.box.scrollLeft = x - clientWidth / 2;
+    if (x < scrollLeft || x + cell > scrollLeft + clientWidth)
+      this.box.scrollLeft = x - clientWidth / 2;
   }
 }
 
@@ -457,18 +605,36 @@ class SwitchBoard {
     this.boxes = {};
     const plain = (name) => this.#switch(name, (on) => (this.state[name] = on));
     const rows = [
-      plain("mask"), plain("scaling"), plain("positions"),
+      plain("mask"),
+      plain("scaling"),
+      plain("positions"),
       this.#switch("head", (on) => this.#turn([this.head], on)),
-      this.#switch("block", (on) => this.#turn(Array.from({ length: this.H }, (_, head) => head), on)),
+      this.#switch("block", (on) =>
+        this.#turn(
+          Array.from({ length: this.H }, (_, head) => head),
+          on,
+        ),
+      ),
     ];
-    this.button = h("button", { type: "button", class: "bw-button", onclick: () => this.reset() }, "Everything on");
-    this.element = h("fieldset", { class: "bw-switches" }, h("legend", { class: "bw-label" }, "Switches"), ...rows, this.button);
+    this.button = button("Everything on", () => this.reset());
+    this.element = h(
+      "fieldset",
+      { class: "bw-switches" },
+      h("legend", { class: "bw-label" }, "Switches"),
+      ...rows,
+      this.button,
+    );
     this.clear();
   }
 
   #switch(name, put) {
     const id = uniqueId();
-    const box = h("input", { type: "checkbox", checked: true, "aria-describedby": id, onchange: () => (put(box.checked), this.#changed()) });
+    const box = h("input", {
+      type: "checkbox",
+      checked: true,
+      "aria-describedby": id,
+      onchange: () => (put(box.checked), this.#changed()),
+    });
     const [text, hint] = [h("b", {}), h("span", { class: "bw-hint", id })];
     this.boxes[name] = { box, text, hint };
     return h("div", {}, h("label", {}, box, " ", text), hint);
@@ -487,16 +653,30 @@ class SwitchBoard {
 
   /** Say which head the switches are about. */
   aim({ block, head, H, D }) {
-    Object.assign(this, { block, head, H });
+    this.block = block;
+    this.head = head;
+    this.H = H;
     const say = (name, text, hint) => {
       this.boxes[name].text.textContent = text;
       this.boxes[name].hint.textContent = hint;
     };
     say("mask", "Causal mask", "Off: every token also sees the ones after it.");
     say("scaling", "Scaling", `Off: scores are not divided by √${D}, the root of the head size.`);
-    say("positions", "Positions", "Off: no position embedding is added. With the mask off too, the model cannot tell in which order the tokens stand.");
-    say("head", `Head ${head} of block ${block}`, "Off: it hands nothing on. Its weights stay in the picture.");
-    say("block", `All ${H} heads of block ${block}`, "Off: no token hands anything on in this block.");
+    say(
+      "positions",
+      "Positions",
+      "Off: no position embedding is added. With the mask off too, the model cannot tell in which order the tokens stand.",
+    );
+    say(
+      "head",
+      `Head ${head} of block ${block}`,
+      "Off: it hands nothing on. Its weights stay in the picture.",
+    );
+    say(
+      "block",
+      `All ${H} heads of block ${block}`,
+      "Off: no token hands anything on in this block.",
+    );
     this.#draw();
   }
 
@@ -513,7 +693,8 @@ class SwitchBoard {
   }
 
   #draw() {
-    for (const name of ["mask", "scaling", "positions"]) this.boxes[name].box.checked = this.state[name];
+    for (const name of ["mask", "scaling", "positions"])
+      this.boxes[name].box.checked = this.state[name];
     const off = Array.from({ length: this.H }, (_, head) => isOff(this.state, this.block, head));
     const { head, block } = this.boxes;
     head.box.checked = !off[this.head];
@@ -523,57 +704,141 @@ class SwitchBoard {
   }
 }
 
-const tokenMark = (bytes) => h("span", { class: "bw-mini" }, ...(bytes.length ? drawBytes(bytes) : ["(not used)"]));
+const tokenMark = (bytes) =>
+  h("span", { class: "bw-mini" }, ...(bytes.length ? drawBytes(bytes) : ["(not used)"]));
 
 /** The next token, before and after what was switched off. */
 class Prediction {
   constructor() {
     this.summary = h("p", { class: "bw-summary", "aria-live": "polite" });
-    this.table = h("div", { class: "bw-scroll", role: "group", "aria-label": "Next tokens", tabindex: 0 });
+    this.table = h("div", {
+      class: "bw-scroll",
+      role: "group",
+      "aria-label": "Next tokens",
+      tabindex: 0,
+    });
     this.note = h("p", { class: "bw-legend" });
-    this.element = h("div", {}, h("p", { class: "bw-label" }, "Next token"), this.summary, this.table, this.note);
+    this.element = h(
+      "div",
+      {},
+      h("p", { class: "bw-label" }, "Next token"),
+      this.summary,
+      this.table,
+      this.note,
+    );
   }
 
   /** @param {LiveReply} base  @param {LiveReply} now  @param {string} off  what is off, in words */
   show(base, now, off) {
     const [first] = base.top;
     if (!off) {
-      this.#rows(base.top.map((token) => [token, token.probability]), []);
-      this.summary.replaceChildren("Most probable: “", ...drawBytes(first.bytes), `” with ${percentage(first.probability)}.`);
+      this.#rows(
+        base.top.map((token) => [token, token.probability]),
+        [],
+      );
+      this.summary.replaceChildren(
+        "Most probable: “",
+        ...drawBytes(first.bytes),
+        `” with ${percent(first.probability)}.`,
+      );
       this.note.textContent = "Switch something off to see how these change.";
       return;
     }
-    const [before, after] = [base, now].map(({ tensors }) => softmaxOf(tensors["logits.last"].data));
+    const [before, after] = [base, now].map(({ tensors }) =>
+      softmaxOf(tensors["logits.last"].data),
+    );
     const moved = totalVariation(before, after);
-    this.#rows(bothTops(base.top, now.top).map((token) => [token, before[token.id], after[token.id]]), now.top);
-    this.summary.replaceChildren(`Without ${off}: “`, ...drawBytes(now.top[0].bytes), `” with ${percentage(now.top[0].probability)}; before: “`, ...drawBytes(first.bytes), `” with ${percentage(first.probability)}. Total variation distance: `, h("b", {}, decimal(moved)), ".");
+    this.#rows(
+      bothTops(base.top, now.top).map((token) => [token, before[token.id], after[token.id]]),
+      now.top,
+    );
+    this.summary.replaceChildren(
+      `Without ${off}: “`,
+      ...drawBytes(now.top[0].bytes),
+      `” with ${percent(now.top[0].probability)}; before: “`,
+      ...drawBytes(first.bytes),
+      `” with ${percent(first.probability)}. Total variation distance: `,
+      h("b", {}, decimal(moved)),
+      ".",
+    );
     this.note.textContent = `The distance is half the sum of all differences over the ${grouped(before.length)} tokens: 0 for the same probabilities, 1 where they share nothing.`;
   }
 
   #rows(rows, after) {
     const most = Math.max(...rows.flatMap(([, ...pair]) => pair));
     const kinds = ["bw-before", "bw-after"];
-    const bar = (p, i) => h("span", { class: `bw-odds ${kinds[i]}`, style: `width: ${(100 * p) / most}%` });
-    const line = ([{ bytes }, ...pair]) => h("tr", {}, h("th", { scope: "row" }, tokenMark(bytes)), ...pair.map((p) => h("td", {}, percentage(p))), h("td", { class: "bw-bars", "aria-hidden": "true" }, ...pair.map(bar)));
-    const swatch = (i, text) => h("th", { scope: "col" }, h("span", { class: `bw-swatch ${kinds[i]}`, "aria-hidden": "true" }), ` ${text}`);
-    const head = [h("th", { scope: "col" }, "token"), swatch(0, after.length ? "before" : "probability"), ...(after.length ? [swatch(1, "after")] : []), h("td", { "aria-hidden": "true" })];
-    this.table.replaceChildren(h("table", { class: "bw-table bw-chances" }, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows.map(line))));
+    const bar = (p, i) =>
+      h("span", { class: `bw-odds ${kinds[i]}`, style: `width: ${(100 * p) / most}%` });
+    const line = ([{ bytes }, ...pair]) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, tokenMark(bytes)),
+        ...pair.map((p) => h("td", {}, percent(p))),
+        h("td", { class: "bw-bars", "aria-hidden": "true" }, ...pair.map(bar)),
+      );
+    const swatch = (i, text) =>
+      h(
+        "th",
+        { scope: "col" },
+        h("span", { class: `bw-swatch ${kinds[i]}`, "aria-hidden": "true" }),
+        ` ${text}`,
+      );
+    const head = [
+      h("th", { scope: "col" }, "token"),
+      swatch(0, after.length ? "before" : "probability"),
+      ...(after.length ? [swatch(1, "after")] : []),
+      h("td", { "aria-hidden": "true" }),
+    ];
+    this.table.replaceChildren(
+      h(
+        "table",
+        { class: "bw-table bw-chances" },
+        h("thead", {}, h("tr", {}, ...head)),
+        h("tbody", {}, ...rows.map(line)),
+      ),
+    );
   }
 }
 
 /** The chosen head's numbers, to be taken away. */
 class Takeaway {
-  /** @param {(parts: string[]) => Promise<{tensors: any[], about: Record<string, any>} | null>} get */
+  /**
+   * @param {(parts: string[]) => Promise<{tensors: any[], about: Record<string, any>} | null>} get
+   */
   constructor(get) {
     this.get = get;
-    const id = uniqueId();
-    const names = { weights: "weights", scores: "scores, before mask and softmax", q: "queries q", k: "keys k", v: "values v", all: "all five" };
-    this.select = h("select", { class: "bw-select", id }, ...Object.entries(names).map(([value, text]) => h("option", { value }, text)));
-    const button = (text, take) => h("button", { type: "button", class: "bw-button", onclick: () => this.#take(take) }, text);
+    const { label, field } = select("Numbers of this head", [
+      ["weights", "weights"],
+      ["scores", "scores, before mask and softmax"],
+      ["q", "queries q"],
+      ["k", "keys k"],
+      ["v", "values v"],
+      ["all", "all five"],
+    ]);
+    this.select = field;
     this.status = h("span", { role: "status" });
     this.code = h("code", {});
-    this.shown = h("pre", { class: "bw-code bw-taken", tabindex: 0, role: "group", "aria-label": "Numbers as Python code", hidden: true }, this.code);
-    const bar = h("div", { class: "bw-bar" }, h("label", { for: id, class: "bw-label" }, "Numbers of this head"), this.select, button("Copy as Python", (found) => this.#copy(found)), button("Download (JSON)", (found) => this.#save(found)), this.status);
+    this.shown = h(
+      "pre",
+      {
+        class: "bw-code bw-taken",
+        tabindex: 0,
+        role: "group",
+        "aria-label": "Numbers as Python code",
+        hidden: true,
+      },
+      this.code,
+    );
+    const bar = h(
+      "div",
+      { class: "bw-bar" },
+      label,
+      field,
+      button("Copy as Python", () => this.#take((found) => this.#copy(found))),
+      button("Download (JSON)", () => this.#take((found) => this.#save(found))),
+      this.status,
+    );
     this.element = h("div", { class: "bw-take" }, bar, this.shown);
   }
 
@@ -588,33 +853,42 @@ class Takeaway {
     const { value } = this.select;
     const found = await this.get(value === "all" ? PARTS : [value]);
     if (found) await take(found);
-    else this.status.textContent = "The stored example has only the weights; the others need the model.";
+    else
+      this.status.textContent =
+        "The stored example has only the weights; the others need the model.";
   }
 
   async #copy({ tensors, about: { text, model, off } }) {
     const said = `${model}, text: ${JSON.stringify(text.replace(/\p{Surrogate}/gu, "\uFFFD"))}${off ? `, without ${off}` : ""}`;
     this.code.textContent = tensors.map((tensor) => pythonList(tensor, said)).join("\n");
-    try {
-      await navigator.clipboard.writeText(this.code.textContent);
-      this.status.textContent = `Copied: ${count(tensors.length, "list")} rounded to 4 decimals.`;
-    } catch {
-      this.shown.hidden = false; // without the right to copy: the reader's own keys do it
-      getSelection().selectAllChildren(this.code);
-      this.status.textContent = "Selected below: copy it with your keyboard.";
-    }
+    const copied = await copyText(this.code.textContent);
+    this.status.textContent = copied
+      ? `Copied: ${count(tensors.length, "list")} rounded to 4 decimals.`
+      : "Selected below: copy it with your keyboard.";
+    this.shown.hidden = copied;
+    if (!copied) getSelection().selectAllChildren(this.code);
   }
 
   #save({ tensors, about }) {
     const files = tensors.map((tensor) => fileOf(tensor, about));
-    const content = new Blob([JSON.stringify(files.length > 1 ? files : files[0])], { type: "application/json" });
+    const content = new Blob([JSON.stringify(files.length > 1 ? files : files[0])], {
+      type: "application/json",
+    });
     const name = files.length > 1 ? files[0].name.replace("weights", "all") : files[0].name;
-    const link = h("a", { href: URL.createObjectURL(content), download: `${name.replace(/\[(\d+)\]/, ".$1")}.json` });
+    const link = h("a", {
+      href: URL.createObjectURL(content),
+      download: `${name.replace(/\[(\d+)\]/, ".$1")}.json`,
+    });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     this.status.textContent = `Saved as ${link.download}.`;
   }
 }
 
+/**
+ * What each is called, and how it is written.
+ * @type {Record<keyof Measures, [string, (x: number) => string]>}
+ */
 const MEASURES = {
   previous: ["on the token before", (x) => decimal(x, 2)],
   first: ["on the first token", (x) => decimal(x, 2)],
@@ -628,15 +902,27 @@ class Measured {
   constructor() {
     this.tiles = h("div", { class: "bw-tiles" });
     this.summary = h("p", { class: "bw-summary" });
-    const caveat = h("p", { class: "bw-legend" }, "These are measurements of where weight goes, on this text only. A large weight says from where values are taken; it does not explain why the model predicts what it does.");
+    const caveat = h(
+      "p",
+      { class: "bw-legend" },
+      "These are measurements of where weight goes, on this text only. A large weight says from where values are taken; it does not explain why the model predicts what it does.",
+    );
     this.words = h("div", {}, this.summary, caveat);
   }
 
   show(matrix, mask, name) {
     const [found, even] = [measure(matrix), measure(evenly(matrix.T, mask))];
     this.tiles.hidden = !found;
-    if (!found) return (this.summary.textContent = `${name}: there is one token, which gives all its weight to itself.`);
-    this.tiles.replaceChildren(...tiles(Object.entries(MEASURES).map(([key, [text, write]]) => [`${text} (even: ${write(even[key])})`, write(found[key])])));
+    if (!found)
+      return (this.summary.textContent = `${name}: there is one token, which gives all its weight to itself.`);
+    this.tiles.replaceChildren(
+      ...tiles(
+        MEASURED.map((key) => {
+          const [text, write] = MEASURES[key];
+          return [`${text} (even: ${write(even[key])})`, write(found[key])];
+        }),
+      ),
+    );
     const { previous, first, itself, distance, entropy } = found;
     const where = mask ? "back" : "away";
     this.summary.textContent =
@@ -648,15 +934,39 @@ class Measured {
 
 /** A row of weights from 0 to 1 as swatches. */
 function keyOf({ css }, mask) {
-  const swatch = (w) => h("span", { class: "bw-keyed" }, h("span", { class: "bw-swatch bw-weight", style: `background: ${css[placeOf(w)]}` }), ` ${w}`);
-  const hidden = h("span", { class: "bw-keyed" }, h("span", { class: "bw-swatch bw-hidden" }), " hidden by the mask");
-  return ["Weight: ", ...[0, 0.05, 0.2, 0.5, 1].flatMap((w) => [swatch(w), "  "]), ...(mask ? [hidden] : [])];
+  const swatch = (w) =>
+    h(
+      "span",
+      { class: "bw-keyed" },
+      h("span", { class: "bw-swatch bw-weight", style: `background: ${css[placeOf(w)]}` }),
+      ` ${w}`,
+    );
+  const hidden = h(
+    "span",
+    { class: "bw-keyed" },
+    h("span", { class: "bw-swatch bw-hidden" }),
+    " hidden by the mask",
+  );
+  return [
+    "Weight: ",
+    ...[0, 0.05, 0.2, 0.5, 1].flatMap((w) => [swatch(w), "  "]),
+    ...(mask ? [hidden] : []),
+  ];
 }
 
 class AttentionExplorer {
   constructor(model) {
-    Object.assign(this, { model, turn: 0, block: model.get("block"), head: model.get("head"), owner: model.get("model").name });
-    this.live = new Live({ model, most: MOST_READ, code: 'AttentionExplorer("The old king", model="path/of/the/folder")', onChange: () => this.#update() });
+    this.model = model;
+    this.turn = 0;
+    this.block = model.get("block");
+    this.head = model.get("head");
+    this.owner = model.get("model").name;
+    this.live = new Live({
+      model,
+      most: MOST_READ,
+      code: 'AttentionExplorer("The old king", model="path/of/the/folder")',
+      onChange: () => this.#update(),
+    });
     this.maps = new Maps((block, head) => this.choose(block, head));
     this.picture = new Picture((cursor) => this.#point(cursor));
     this.switches = new SwitchBoard(() => this.#update());
@@ -675,21 +985,33 @@ class AttentionExplorer {
 
   #layout() {
     const view = segments("View", ["grid", "links"], (name) => this.#look(name));
-    const about = h("p", { class: "bw-legend" }, "Each small picture is one head: which tokens (rows) look at which (columns). Blocks and heads are counted from 0, as in Python. Choose one.");
-    return this.live.frame("Attention explorer", this.stale,
-      h("div", { class: "bw-halves" }, h("div", {}, this.maps.element, about), this.measured.tiles), this.measured.words,
-      h("div", { class: "bw-bar bw-head" }, this.heading, h("span", { class: "bw-gap" }), view), this.summary, this.picture.element, this.legend,
-      h("div", { class: "bw-halves bw-panel" }, this.switches.element, this.prediction.element), this.takeaway.element);
+    const about = h(
+      "p",
+      { class: "bw-legend" },
+      "Each small picture is one head: which tokens (rows) look at which (columns). Blocks and heads are counted from 0, as in Python. Choose one.",
+    );
+    return this.live.frame(
+      "Attention explorer",
+      this.stale,
+      h("div", { class: "bw-halves" }, h("div", {}, this.maps.element, about), this.measured.tiles),
+      this.measured.words,
+      h("div", { class: "bw-bar bw-head" }, this.heading, h("span", { class: "bw-gap" }), view),
+      this.summary,
+      this.picture.element,
+      this.legend,
+      h("div", { class: "bw-halves bw-panel" }, this.switches.element, this.prediction.element),
+      this.takeaway.element,
+    );
   }
 
   /** Draw anew when the size or the theme of the page changes, and choose what Python chooses. */
   #watch() {
     this.sizes = new ResizeObserver(() => this.#resize());
     this.sizes.observe(this.picture.box);
-    this.theme = new MutationObserver(() => this.#paint());
-    for (const target of [document.documentElement, document.body]) this.theme.observe(target, { attributeFilter: ["data-theme", "theme", "class", "data-jp-theme-light"] });
+    this.theme = onTheme(() => this.#paint());
     // what the view itself tells the model comes back one name at a time
-    this.follow = () => this.telling || this.choose(this.model.get("block"), this.model.get("head"));
+    this.follow = () =>
+      this.telling || this.choose(this.model.get("block"), this.model.get("head"));
     for (const name of ["block", "head"]) this.model.on(`change:${name}`, this.follow);
   }
 
@@ -702,13 +1024,27 @@ class AttentionExplorer {
 
   /** The stored weights: those that no mask hides. */
   #example() {
-    const [{ tensors: { weights }, ...reply }] = this.live.example("run");
+    const [
+      {
+        tensors: { weights },
+        ...reply
+      },
+    ] = this.live.example("run");
     const [L, H] = weights.shape;
     const seen = weights.data;
     const n = seen.length / L;
-    const tensors = Array.from({ length: L }, (_, i) => [`blocks.${i}.attention.weights`, whole(seen.subarray(i * n, (i + 1) * n), H, reply.tokens.length)]);
+    const tensors = Array.from({ length: L }, (_, i) => [
+      `blocks.${i}.attention.weights`,
+      whole(seen.subarray(i * n, (i + 1) * n), H, reply.tokens.length),
+    ]);
     const base = { ...reply, tensors: Object.fromEntries(tensors) };
-    this.#take({ text: this.model.get("text"), name: this.model.get("model").name, base, now: base, changes: {} });
+    this.#take({
+      text: this.model.get("text"),
+      name: this.model.get("model").name,
+      base,
+      now: base,
+      changes: {},
+    });
   }
 
   /** Another text, model or switch. */
@@ -731,16 +1067,27 @@ class AttentionExplorer {
 
   #ask(text, changes, channel) {
     const want = ["blocks.*.attention.weights", "logits.last"];
-    // twice as many units as characters are read, and one more: so that the answerer sees that it has to cut
-    return this.live.ask({ kind: "run", text: text.slice(-2 * (LIMIT + 1)), want, changes, options: { top: TOP } }, channel);
+    // twice as many units as characters are read, and one more: so that the answerer sees that it
+    // has to cut
+    return this.live.ask(
+      { kind: "run", text: text.slice(-2 * (LIMIT + 1)), want, changes, options: { top: TOP } },
+      channel,
+    );
   }
 
-  /** Until a reply comes, what is drawn may be of another text or of other switches: say so where it may take long. */
+  /**
+   * Until a reply comes, what is drawn may be of another text or of other switches: say so where it
+   * may take long.
+   */
   #lag(text, changes) {
     const { shown } = this;
     const notes = [];
-    if (text !== shown.text) notes.push(`The pictures still show “${shown.text.length > 60 ? `… ${shown.text.slice(-60)}` : shown.text}”.`);
-    if (JSON.stringify(changes) !== JSON.stringify(shown.changes)) notes.push("The switches take effect when the model has answered.");
+    if (text !== shown.text)
+      notes.push(
+        `The pictures still show “${shown.text.length > 60 ? `… ${shown.text.slice(-60)}` : shown.text}”.`,
+      );
+    if (JSON.stringify(changes) !== JSON.stringify(shown.changes))
+      notes.push("The switches take effect when the model has answered.");
     this.stale.textContent = notes.join(" ");
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => (this.stale.hidden = !notes.length), this.live.ready ? 700 : 0);
@@ -752,7 +1099,12 @@ class AttentionExplorer {
     clearTimeout(this.waiting);
     this.stale.hidden = true;
     this.blocks = blocksOf(shown.now.tensors);
-    this.names = shown.now.tokens.map(({ bytes }) => pieces(bytes).map(({ text }) => text).join("") || "(not used)");
+    this.names = shown.now.tokens.map(
+      ({ bytes }) =>
+        pieces(bytes)
+          .map(({ text }) => text)
+          .join("") || "(not used)",
+    );
     this.drawn = { heads: new Set((shown.changes.heads ?? []).map((pair) => pair.join(" "))) };
     this.off = inWords(shown.changes, this.blocks[0].shape[0]);
     this.maps.take(this.blocks);
@@ -764,7 +1116,8 @@ class AttentionExplorer {
 
   choose(block, head) {
     if (block === this.block && head === this.head) return;
-    Object.assign(this, { block, head });
+    this.block = block;
+    this.head = head;
     this.#draw();
     this.telling = true;
     this.model.set("block", this.block);
@@ -788,7 +1141,12 @@ class AttentionExplorer {
     this.takeaway.clear();
     this.heading.textContent = `Block ${block}, head ${head}${this.off ? `, without ${this.off}` : ""}`;
     const title = `Weights of block ${block}, head ${head}: ${T} by ${T}`;
-    this.picture.show(this.matrix, { names: this.names, mask: this.mask, cursor: this.cursor, title });
+    this.picture.show(this.matrix, {
+      names: this.names,
+      mask: this.mask,
+      cursor: this.cursor,
+      title,
+    });
     this.#read(this.cursor);
     if (all) this.#paint();
     else this.picture.paint();
@@ -808,7 +1166,8 @@ class AttentionExplorer {
     if (!colors.paper) return; // not on the page yet: the first size brings it here again
     this.picture.paint(colors);
     cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.maps.paint(colors)); // not in one long task with the rest
+    // not in one long task with the rest
+    this.frame = requestAnimationFrame(() => this.maps.paint(colors));
     this.legend.replaceChildren(...keyOf(colors, this.mask));
   }
 
@@ -823,27 +1182,55 @@ class AttentionExplorer {
     const { row, column } = cursor;
     const most = mostIn(this.matrix, row);
     const weight = (j) => decimal(this.matrix.data[row * this.matrix.T + j]);
-    const token = (i) => [h("b", {}, "“", ...drawBytes(this.shown.now.tokens[i].bytes), "”"), ` (token ${i})`];
+    const token = (i) => [
+      h("b", {}, "“", ...drawBytes(this.shown.now.tokens[i].bytes), "”"),
+      ` (token ${i})`,
+    ];
     const hidden = this.mask && column > row;
-    const rest = hidden ? [" It cannot see ", ...token(column), ", which comes later."] : [" Its weight on ", ...token(column), `: ${weight(column)}.`];
-    this.summary.replaceChildren(...token(row), " looks mostly at ", ...token(most), `, weight ${weight(most)}.`, ...(column === most ? [] : rest));
+    const rest = hidden
+      ? [" It cannot see ", ...token(column), ", which comes later."]
+      : [" Its weight on ", ...token(column), `: ${weight(column)}.`];
+    this.summary.replaceChildren(
+      ...token(row),
+      " looks mostly at ",
+      ...token(most),
+      `, weight ${weight(most)}.`,
+      ...(column === most ? [] : rest),
+    );
     this.picture.move(cursor, `${this.picture.title}. ${this.summary.textContent}`);
   }
 
-  /** Tensors of the chosen head, and what is to be said of them; null when there is no model to ask. */
+  /**
+   * Tensors of the chosen head, and what is to be said of them; null when there is no model to ask.
+   */
   async #numbers(parts) {
     const { block, head, shown, off } = this;
     const prefix = `blocks.${block}.attention.`;
     let tensors = shown.now.tensors;
     if (parts.some((part) => part !== "weights")) {
-      const reply = await this.live.ask({ kind: "run", text: shown.text.slice(-2 * (LIMIT + 1)), want: parts.map((part) => prefix + part), changes: shown.changes }, "numbers");
+      const reply = await this.live.ask(
+        {
+          kind: "run",
+          text: shown.text.slice(-2 * (LIMIT + 1)),
+          want: parts.map((part) => prefix + part),
+          changes: shown.changes,
+        },
+        "numbers",
+      );
       if (!reply) return null;
       tensors = reply.tensors;
     }
     const one = (part) => {
-      const { shape: [, ...shape], data } = tensors[prefix + part];
+      const {
+        shape: [, ...shape],
+        data,
+      } = tensors[prefix + part];
       const n = shape[0] * shape[1];
-      return { name: `${prefix}${part}[${head}]`, shape, data: data.subarray(head * n, (head + 1) * n) };
+      return {
+        name: `${prefix}${part}[${head}]`,
+        shape,
+        data: data.subarray(head * n, (head + 1) * n),
+      };
     };
     // the text that was read: its end, where it was too long
     const text = decode(shown.now.tokens.flatMap(({ bytes }) => bytes)) ?? shown.text;

@@ -1,14 +1,25 @@
 /** Continuation: the model writes on from the reader's own words, token after token. */
-import { h } from "../parts/dom.js";
+import { button, h } from "../parts/dom.js";
 import { Live } from "../parts/live.js";
 import { count } from "../parts/numbers.js";
 
 class Continuation {
   constructor(model) {
-    Object.assign(this, { model, running: null, wanted: false, seed: model.get("options").seed });
-    this.live = new Live({ model, label: "Your words", loads: true, code: 'Continuation("Once upon a time", model="path/of/the/folder")', onChange: () => this.#changed() });
-    this.live.field.addEventListener("keydown", (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.#begin());
-    const button = (text, onclick) => h("button", { type: "button", class: "bw-button", onclick }, text);
+    this.model = model;
+    this.running = null;
+    this.wanted = false;
+    this.seed = model.get("options").seed;
+    this.live = new Live({
+      model,
+      label: "Your words",
+      loads: true,
+      code: 'Continuation("Once upon a time", model="path/of/the/folder")',
+      onChange: () => this.#changed(),
+    });
+    this.live.field.addEventListener(
+      "keydown",
+      (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.#begin(),
+    );
     this.go = button("Continue", () => this.#begin());
     this.go.classList.add("bw-primary");
     this.another = button("Another one", () => this.#begin(this.seed + 1));
@@ -18,13 +29,22 @@ class Continuation {
     this.story = h("p", { class: "bw-story", "aria-live": "polite" }, this.prompt, this.written);
     this.summary = h("p", { class: "bw-summary", role: "status" });
     const what = h("p", { class: "bw-legend" }, model.get("about"));
-    this.element = this.live.frame("The model goes on", h("div", { class: "bw-bar" }, this.go, this.another, this.halt), this.story, this.summary, what);
+    this.element = this.live.frame(
+      "The model goes on",
+      h("div", { class: "bw-bar" }, this.go, this.another, this.halt),
+      this.story,
+      this.summary,
+      what,
+    );
     this.#open(model.get("text"));
     for (const reply of this.live.example("continue")) this.#take(reply);
     this.live.start();
   }
 
-  /** Another text needs a press of the button; only a press that had to wait for the model is made up for. */
+  /**
+   * Another text needs a press of the button; only a press that had to wait for the model is made
+   * up for.
+   */
   #changed() {
     this.#label();
     if (this.wanted && this.live.ready) this.#begin();
@@ -38,7 +58,9 @@ class Continuation {
     const { text } = this.live;
     const options = { ...this.model.get("options"), seed };
     // the words are shown when the model has read them: until then what was written before stays
-    this.running = this.live.stream({ kind: "continue", options }, (reply) => (reply.kind === "started" ? this.#open(text) : this.#take(reply)));
+    this.running = this.live.stream({ kind: "continue", options }, (reply) =>
+      reply.kind === "started" ? this.#open(text) : this.#take(reply),
+    );
     this.#label();
   }
 
@@ -59,7 +81,9 @@ class Continuation {
 
   #write({ bytes }) {
     this.tokens += 1;
-    this.written.append(this.decoder.decode(Uint8Array.from(bytes), { stream: true }).replace("<|endoftext|>", ""));
+    this.written.append(
+      this.decoder.decode(Uint8Array.from(bytes), { stream: true }).replace("<|endoftext|>", ""),
+    );
   }
 
   #close(why) {
@@ -75,9 +99,7 @@ class Continuation {
   }
 
   #label() {
-    const { weights } = this.model.get("model");
-    const first = this.live.state === "absent" && !this.live.kept && weights;
-    this.go.textContent = first ? `Continue (loads ${(weights.bytes / 1e6).toFixed(1)} MB, once)` : "Continue";
+    this.go.textContent = `Continue${this.live.price}`;
     this.halt.setAttribute("aria-disabled", this.running === null);
   }
 
