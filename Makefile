@@ -5,10 +5,13 @@ PORT ?= 8000
 BIN := .venv/bin
 NOTEBOOKS := intro.ipynb chapters appendices
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/support/nbval_sanitize.cfg
+WORKERS ?= auto
+PYTEST := LLMBOOK_SITE=_build/html $(BIN)/python -m pytest -rs --dist loadfile
 export TQDM_DISABLE := 1
+check test: export OMP_NUM_THREADS := 1  # the workers share the cores
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test execute sync lint constraints repository clean
+.PHONY: help book serve check test execute sync lint constraints repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -19,9 +22,13 @@ book: .venv/book ## install into .venv and build the site into _build/html
 serve: book ## build, serve on localhost (PORT=8000) and open the browser
 	$(BIN)/python tools/serve.py --port $(PORT)
 
+check: lint ## after a small change: style of code and pages, the library's quick tests
+	$(PYTEST) -n $(WORKERS) -m "not slow and not site" tests/book tests/unit
+
 test: lint ## every check: style, site, notebooks, library, exercises
 	$(BIN)/python tools/build_site.py
-	LLMBOOK_SITE=_build/html $(BIN)/python -m pytest -rs $(NBVAL) $(NOTEBOOKS) tests
+	$(PYTEST) -n $(WORKERS) -m "not timing" $(NBVAL) $(NOTEBOOKS) tests
+	$(PYTEST) -m timing tests
 
 execute: .venv/dev ## run the notebooks from top to bottom and store their outputs
 	$(BIN)/python tools/execute.py
@@ -29,8 +36,8 @@ execute: .venv/dev ## run the notebooks from top to bottom and store their outpu
 sync: .venv/dev ## write the library's text and the hints into the notebooks
 	$(BIN)/python tools/sync_code.py
 
-lint: .venv/dev ## formatters, linters and types, of Python and of JavaScript
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+lint: .venv/dev ## formatters, linters, types and spelling, of Python and of JavaScript
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/codespell
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory node_modules/installed && npm run --silent lint; \
 	elif [ "$$CI" = true ]; then echo "npm was not found; install Node.js 20 or newer" >&2; exit 1; \
 	else echo "The JavaScript was not checked: npm was not found."; fi

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import build_site
 import pytest
 import serve
-from browser import CHROME_FLAGS, LONG_TASKS, NO_CHROME, Log, find_chrome
+from browser import CHROME_FLAGS, NO_CHROME, Log, find_chrome
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -43,14 +44,19 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def site() -> Path:
-    """The folder of the built site."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site; of several processes one builds it."""
     built = os.environ.get("LLMBOOK_SITE")
     if built:
         return Path(built).resolve()
-    subprocess.run(
-        [sys.executable, ROOT / "tools" / "build_site.py"], check=True, cwd=ROOT
-    )
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # one for all processes of this run
+    with FileLock(shared / "site.lock"):
+        if not (shared / "site.built").exists():
+            command = [sys.executable, ROOT / "tools" / "build_site.py"]
+            subprocess.run(command, check=True, cwd=ROOT)
+            (shared / "site.built").touch()
     return build_site.HTML
 
 
@@ -129,8 +135,7 @@ def address(folder: Path) -> Iterator[str]:
 def open_page(browser: "Browser", address: str) -> "Iterator[Callable[..., Page]]":
     """`open_page(name, **options)` opens a page of the `folder` and waits for its widgets.
 
-    `window.longTasks` holds the milliseconds of each task over 50. At the end nothing may have failed, spoken in the
-    console or asked another host.
+    At the end nothing may have failed, spoken in the console or asked another host.
     """
     from widget_pages import mount_all
 
@@ -139,7 +144,6 @@ def open_page(browser: "Browser", address: str) -> "Iterator[Callable[..., Page]
 
         def opened(name: str = "light", wait: bool = True, **options: object) -> "Page":
             context = stack.enter_context(browser.new_context(**options))
-            context.add_init_script(LONG_TASKS)
             page = context.new_page()
             page.log = Log(address.rstrip("/"))
             page.log.watch(page)

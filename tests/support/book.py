@@ -91,9 +91,17 @@ class Page:
     def section(self, title: str) -> Section | None:
         return next((one for one in self.sections if one.title == title), None)
 
+    @cached_property
+    def widget_names(self) -> set[str]:
+        """The names of our widgets that the page imports."""
+        imports = [node for node in self.syntax if isinstance(node, ast.ImportFrom)]
+        ours = [node for node in imports if node.module == "llmbook_utils.widgets"]
+        return {alias.name for node in ours for alias in node.names}
+
     def tagged(self, tag: str) -> list[NotebookNode]:
         return [cell for cell in self.cells if tag in tags(cell)]
 
+    @cached_property
     def syntax(self) -> list[ast.stmt]:
         """All statements of the page's code, in order."""
         return [node for cell in self.code for node in ast.parse(cell.source).body]

@@ -90,7 +90,7 @@ def building_faults(pages: list[Page], library: dict[str, str]) -> Iterator[str]
 
 def imports(page: Page) -> Iterator[tuple[str, str]]:
     """List what a page imports from the library as (module, name)."""
-    for node in (inner for outer in page.syntax() for inner in ast.walk(outer)):
+    for node in (inner for outer in page.syntax for inner in ast.walk(outer)):
         if isinstance(node, ast.ImportFrom) and node.module == "llmbook_utils":
             yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

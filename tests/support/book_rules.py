@@ -400,15 +400,13 @@ def widgets_have_html(page):
 
 def shows_widget(page: Page, cell) -> bool:
     """Tell whether a cell's last line makes one of our widgets."""
-    imports = [node for node in page.syntax() if isinstance(node, ast.ImportFrom)]
-    ours = [node for node in imports if node.module == "llmbook_utils.widgets"]
-    names = {alias.name for node in ours for alias in node.names}
     last = ast.parse(cell.source).body[-1:]
     calls = [
         getattr(node, "value", None) for node in last if isinstance(node, ast.Expr)
     ]
     return any(
-        getattr(getattr(call, "func", None), "id", None) in names for call in calls
+        getattr(getattr(call, "func", None), "id", None) in page.widget_names
+        for call in calls
     )
 
 
