@@ -36,8 +36,11 @@ execute: .venv/dev ## run the notebooks from top to bottom and store their outpu
 sync: .venv/dev ## write the library's text and the hints into the notebooks
 	$(BIN)/python tools/sync_code.py
 
-lint: .venv/dev ## formatter, linter, types and spelling
+lint: .venv/dev ## formatters, linters, types and spelling, of Python and of JavaScript
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/codespell
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory node_modules/installed && npm run --silent lint; \
+	elif [ "$$CI" = true ]; then echo "npm was not found; install Node.js 20 or newer" >&2; exit 1; \
+	else echo "The JavaScript was not checked: npm was not found."; fi
 
 constraints: ## pin what a fresh installation brings (before a release)
 	$(PYTHON) -m venv --clear _build/fresh
@@ -48,7 +51,7 @@ repository: .venv/book ## write URL=https://github.com/owner/name where the site
 	$(BIN)/python tools/repository.py $(URL)
 
 clean: ## remove what was built and installed
-	rm -rf _build .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+	rm -rf _build .venv node_modules .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
 
 # installed again only when a file that says what to install has changed
 .venv/book: requirements.txt constraints.txt pyproject.toml | .venv
@@ -58,6 +61,10 @@ clean: ## remove what was built and installed
 .venv/dev: requirements-dev.txt requirements.txt constraints.txt pyproject.toml | .venv
 	$(BIN)/pip install $(PIP_ARGS) -c constraints.txt -r requirements-dev.txt -e .
 	touch .venv/book $@
+
+node_modules/installed: package.json package-lock.json
+	npm ci --no-audit --no-fund --silent
+	touch $@
 
 .venv:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or newer, or name one: \

@@ -1,19 +1,29 @@
 /**
- * The timed side of page.py: a worker in which the book's engine and, where it is there, onnxruntime-web read the same ids
- * with the same weights, one thread each. Messages: {name, args} in, {result} or {error} out.
+ * The timed side of page.py: a worker in which the book's engine and, where it is there,
+ * onnxruntime-web read the same ids with the same weights, one thread each. Messages: {name, args}
+ * in, {result} or {error} out.
  */
 
-/** What both engines are asked: to read ids behind those already read, and to go back to a marked place. */
+const ORT = "./ort/ort.wasm.min.mjs"; // there only where LLMBOOK_ORT names it
+
+/**
+ * What both engines are asked: to read ids behind those already read, and to go back to a marked
+ * place.
+ */
 class Ours {
+  constructor(model) {
+    this.model = model;
+  }
+
   static async load({ config, weights, kind }) {
-    const { readParameters } = await import("./widgets/checkpoint.js");
-    const { GPTModel, roomFor } = await import("./widgets/gpt.js");
-    const { plainKernel } = await import("./widgets/kernel-plain.js");
-    const { wasmKernel } = await import("./widgets/kernel-wasm.js");
+    const { readParameters } = await import("./widgets/engine/checkpoint.js");
+    const { GPTModel, roomFor } = await import("./widgets/engine/gpt.js");
+    const { plainKernel } = await import("./widgets/engine/kernel-plain.js");
+    const { wasmKernel } = await import("./widgets/engine/kernel-wasm.js");
     const { numbers, pieces } = roomFor(config);
     const kernel = kind === "plain" ? plainKernel() : await wasmKernel(numbers, pieces);
     const parameters = await readParameters(config, new Blob([weights]), kernel.alloc);
-    return Object.assign(new Ours(), { model: new GPTModel(config, parameters, kernel) });
+    return new Ours(new GPTModel(config, parameters, kernel));
   }
 
   reset() {
@@ -34,11 +44,19 @@ class Ours {
 }
 
 class Theirs {
+  constructor(ort, session, config) {
+    this.ort = ort;
+    this.session = session;
+    this.config = config;
+  }
+
   static async load({ config, graph }) {
-    const ort = await import("./ort/ort.wasm.min.mjs");
+    const ort = await import(ORT);
     ort.env.wasm.numThreads = 1;
-    const session = await ort.InferenceSession.create(new Uint8Array(graph), { executionProviders: ["wasm"] });
-    const made = Object.assign(new Theirs(), { ort, session, config });
+    const session = await ort.InferenceSession.create(new Uint8Array(graph), {
+      executionProviders: ["wasm"],
+    });
+    const made = new Theirs(ort, session, config);
     made.reset();
     return made;
   }
@@ -46,16 +64,26 @@ class Theirs {
   reset() {
     const { n_heads: H, emb_dim: C, n_layers } = this.config;
     const none = () => new this.ort.Tensor("float32", new Float32Array(0), [1, H, 0, C / H]);
-    const names = Array.from({ length: n_layers }, (_, i) => [`past_key.${i}`, `past_value.${i}`]).flat();
+    const names = Array.from({ length: n_layers }, (_, i) => [
+      `past_key.${i}`,
+      `past_value.${i}`,
+    ]).flat();
     this.past = Object.fromEntries(names.map((name) => [name, none()]));
     this.length = 0;
   }
 
   async read(ids) {
-    const tensor = (numbers) => new this.ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), [1, numbers.length]);
+    const tensor = (numbers) =>
+      new this.ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), [1, numbers.length]);
     const positions = ids.map((_, i) => this.length + i);
-    const { logits, ...present } = await this.session.run({ ids: tensor(ids), positions: tensor(positions), ...this.past });
-    this.past = Object.fromEntries(Object.entries(present).map(([name, value]) => [name.replace("present", "past"), value]));
+    const { logits, ...present } = await this.session.run({
+      ids: tensor(ids),
+      positions: tensor(positions),
+      ...this.past,
+    });
+    this.past = Object.fromEntries(
+      Object.entries(present).map(([name, value]) => [name.replace("present", "past"), value]),
+    );
     this.length += ids.length;
     return logits.data;
   }
@@ -65,14 +93,15 @@ class Theirs {
   }
 
   back() {
-    Object.assign(this, this.marked);
+    ({ past: this.past, length: this.length } = this.marked);
   }
 }
 
-/** @type {Map<string, Ours | Theirs>} */
+/** @type {Map<string, any>} */
 const sides = new Map();
 
-const largest = (numbers) => numbers.reduce((best, number, i) => (number > numbers[best] ? i : best), 0);
+const largest = (numbers) =>
+  numbers.reduce((best, number, i) => (number > numbers[best] ? i : best), 0);
 
 async function milliseconds(work) {
   const start = performance.now();
@@ -102,10 +131,19 @@ const tasks = {
   async load({ side, ...given }) {
     const kind = side === "onnxruntime-web" ? Theirs : Ours;
     const bytes = given.files && (await (await fetch(given.files)).arrayBuffer());
-    return milliseconds(async () => sides.set(side, await kind.load({ ...given, kind: side, weights: bytes, graph: bytes })));
+    return milliseconds(async () =>
+      sides.set(
+        side,
+        await kind.load(
+          /** @type {any} */ ({ ...given, kind: side, weights: bytes, graph: bytes }),
+        ),
+      ),
+    );
   },
 
-  /** The logits after ids that are read at once, and after all but the first that are read singly. */
+  /**
+   * The logits after ids that are read at once, and after all but the first that are read singly.
+   */
   async logits({ side: name, ids }) {
     const side = sides.get(name);
     side.reset();
@@ -125,7 +163,10 @@ const tasks = {
     return found;
   },
 
-  /** Milliseconds of each side for reading a prompt and for each of the tokens behind `before`, in turn. */
+  /**
+   * Milliseconds of each side for reading a prompt and for each of the tokens behind `before`, in
+   * turn.
+   */
   async time({ names, prompt, before, tokens, runs }) {
     const times = Object.fromEntries(names.map((name) => [name, { prompt: [], token: [] }]));
     for (const name of names) {
@@ -158,7 +199,9 @@ const tasks = {
       times.many.push(await milliseconds(() => products(side, n)));
       times.one.push((await milliseconds(() => repeat(10, () => products(side, 1)))) / 10);
       for (let i = 0; i < n * upProj.rows; i += 1) wide[i] = (i % 64) / 16 - 2;
-      times.gelu.push(await milliseconds(() => repeat(blocks.length, () => kernel.gelu(wide, n * upProj.rows))));
+      times.gelu.push(
+        await milliseconds(() => repeat(blocks.length, () => kernel.gelu(wide, n * upProj.rows))),
+      );
     }
     return times;
   },

@@ -15,7 +15,6 @@ is `dist` of the npm package, which this repository neither holds nor needs:
 
 import argparse
 import gzip
-import re
 import sys
 import threading
 import time
@@ -36,16 +35,17 @@ from llmbook_utils.config import MINI, GPTConfig
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
-from llmbook_utils.widgets import site_files
+from llmbook_utils.web import in_order
+from llmbook_utils.widgets import site_files, write_site_files
 from llmbook_utils.widgets.live import Answerer, describe, sizes
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "tests"), str(HERE.parent / "tools")]
+sys.path[:0] = [str(HERE.parent / "tests" / "support"), str(HERE.parent / "tools")]
 
-from conftest import CHROME_FLAGS, NO_CHROME, find_chrome  # noqa: E402
+from browser import CHROME_FLAGS, NO_CHROME, find_chrome  # noqa: E402
 from serve import Handler  # noqa: E402
 
 ORT_FILES = (
@@ -173,9 +173,7 @@ class Graph:
 
 def fill(folder: Path, files: dict[str, bytes], ort: Path | None) -> None:
     """What the browser is served: the site's widgets, this benchmark, and the peer."""
-    for name, content in files.items():
-        (folder / "widgets").mkdir(exist_ok=True)
-        (folder / "widgets" / name).write_bytes(content)
+    write_site_files(folder / "widgets")
     for name in ("page.html", "page.mjs"):
         (folder / name).write_bytes((HERE / name).read_bytes())
     if ort:
@@ -274,25 +272,15 @@ def timing(page: "Page", sides: list[str], ids: list[int], runs: int) -> None:
         row(f"the same without WebAssembly, {what[-2:]}", median(found[PLAIN]), None)
 
 
-def imports(files: dict[str, bytes], name: str) -> set[str]:
-    """A module of the site and all that it loads with it."""
-    found, new = set(), {name}
-    while new:
-        found |= new
-        text = "".join(files[name].decode() for name in new)
-        new = {*re.findall(r'^(?:im|ex)port .*"\./([^"]+)"', text, re.M)} - found
-    return found
-
-
 def downloads(files: dict[str, bytes], ort: Path | None) -> None:
     """kB of code, as a server sends it."""
 
     def size(contents: Iterable[bytes]) -> float:
         return sum(len(gzip.compress(content)) for content in contents) / 1000
 
-    code = {name for name in files if name.endswith((".js", ".mjs", ".css"))}
-    engine = imports(files, "live-worker.mjs")
-    first = code - (engine - imports(files, "page-answerer.mjs"))
+    code = {name for name in files if name.endswith((".js", ".css"))}
+    engine = set(in_order("host/live-worker.js"))
+    first = code - (engine - set(in_order("host/page-answerer.js")))
     peer = ort and size((ort / name).read_bytes() for name in ORT_FILES)
     row("code of the engine, gzip, kB", size(files[name] for name in engine), peer)
     what = "code of all widgets before a model is asked for, gzip, kB"

@@ -19,7 +19,7 @@ See = Callable[[str, Tensor], Tensor]
 
 
 def unseen(name: str, tensor: Tensor) -> Tensor:
-    """The `see` of a model that nobody looks into: each value goes on as it is."""
+    """The `see` of a model that nobody looks into: each value stays as it is."""
     return tensor
 
 

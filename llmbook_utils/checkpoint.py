@@ -1,10 +1,10 @@
-"""Checkpoints of a training run: stop at any moment, go on as if nothing had happened.
+"""Checkpoints of a training run: stop at any moment, and continue as if unstopped.
 
 Built in appendices/d-training-loop.ipynb. One safetensors file holds the weights, the
 optimizer's averages, the random states and, as JSON in its header, the model's shape
 and how far the run has come; nothing in it is pickled. Left out: the random states of
 NumPy and of GPUs other than CUDA's, and the settings of the loader and the schedule,
-which the code that goes on gives again.
+which the code that continues the run gives again.
 """
 
 import json
@@ -51,6 +51,7 @@ def save_checkpoint(
         tensors |= {f"optimizer.{i}.{name}": value for name, value in averages.items()}
     tensors |= {f"random.{name}": value for name, value in random_states().items()}
     numbers = asdict(progress)
+    # a header holds text only, so the one tensor of the progress goes with the others
     if (order := numbers.pop("order")) is not None:
         tensors["order"] = order
     header = {
@@ -66,7 +67,7 @@ def save_checkpoint(
 def write_whole(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write a file beside `path`, then put it in its place in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(path.name + ".part")  # on the same disk, or it is a copy
     try:
         # what load_pretrained gave is partly transposed views, which files cannot hold
         plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -93,10 +94,10 @@ def load_checkpoint(
 ) -> Progress:
     """Read a run into a model and its optimizer, and return its progress for `train`.
 
-    Random numbers go on from where they were too: with the same loader, options and
-    processor each later loss is the same, bit for bit. A file that is missing raises
-    FileNotFoundError, one that is damaged or of another model ValueError; model and
-    optimizer then stay as they are.
+    Random numbers continue from where they were, too: with the same loader, options
+    and processor each later loss is the same, bit for bit. A file that is missing
+    raises FileNotFoundError, one that is damaged or of another model ValueError; model
+    and optimizer then stay as they are.
     """
     tensors, header = read_checkpoint(Path(path))
 
@@ -108,8 +109,11 @@ def load_checkpoint(
     check_weights(dict(weights), found)
     state = optimizer_state(optimizer, header["optimizer"], part("optimizer."))
     optimizer.load_state_dict(state)
-    with torch.no_grad():
+    with (
+        torch.no_grad()
+    ):  # copied in: a tied weight stays tied, the optimizer's its own
         for name, weight in weights.items():
             weight.copy_(found[name])
+    # last, since whatever ran before may have drawn
     set_random_states(header["random"], part("random."))
     return Progress(**header["progress"], order=tensors.get("order"))

@@ -40,6 +40,7 @@ class SlidingWindowDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
                 "shorter context_length"
             )
         ids = torch.as_tensor(ids, dtype=torch.long)
+        # views of one tensor: windows that overlap cost no memory
         self.windows = ids.unfold(0, context_length + 1, stride)  # (N, T + 1)
 
     def __len__(self) -> int:

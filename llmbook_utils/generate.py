@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
+import numpy as np
 import tiktoken
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ def uniform_numbers(seed: int) -> Iterator[float]:
     state = seed & 0xFFFFFFFF
     while True:
         state = (state + 0x6D2B79F5) & 0xFFFFFFFF
+        # the masks keep 32 bits, as JavaScript's Math.imul does
         t = (state ^ (state >> 15)) * (state | 1) & 0xFFFFFFFF
         t ^= (t + ((t ^ (t >> 7)) * (t | 61) & 0xFFFFFFFF)) & 0xFFFFFFFF
         yield (t ^ (t >> 14)) / 2**32
@@ -88,7 +90,7 @@ def next_token_probabilities(logits: Tensor, ids: Tensor, sampling: Sampling) ->
             "the logits hold NaN or infinity, so there is no next token: the weights "
             "are broken, or the training that made them has diverged"
         )
-    if sampling.temperature == 0:
+    if sampling.temperature < torch.finfo(logits.dtype).tiny:  # 0, or as good as 0
         return torch.zeros_like(logits).scatter(-1, largest.indices, 1.0)
     # differences first: a small temperature would make the logits themselves infinite
     scaled = (logits - largest.values) / sampling.temperature
@@ -134,12 +136,12 @@ def draw(probabilities: Tensor, numbers: list[float]) -> Tensor:
 
     The number picks the first token at which the running sum exceeds it.
     """
-    # on the CPU: not every GPU has 64-bit numbers, and sums over V need them
-    sums = probabilities.cpu().double().cumsum(dim=-1)
-    targets = torch.tensor(numbers, dtype=torch.float64)
-    # less than the sum of all, which rounding may have left below 1
-    drawn = (sums <= targets[:, None] * sums[:, -1:]).sum(dim=-1)
-    return drawn.to(probabilities.device)
+    # by NumPy: sums over V need 64-bit numbers, which not every GPU has
+    sums = probabilities.cpu().numpy().astype(np.float64).cumsum(axis=-1)
+    # a share of the last sum, which rounding may have left a little off 1
+    targets = np.array(numbers)[:, None] * sums[:, -1:]
+    drawn = (sums <= targets).sum(axis=-1)
+    return torch.from_numpy(drawn).to(probabilities.device)
 
 
 class Reader:
@@ -152,10 +154,10 @@ class Reader:
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, V) after ids (B, T), of which the last context_length count."""
         limit = self.model.config.context_length
-        ids, mask = ids[:, -limit:], mask[:, -limit:]
+        ids, mask = ids[:, -limit:], mask[:, -limit:]  # (B, T), T <= limit
         if self.use_cache:
             if self.cache is not None and self.cache.length < limit:
-                ids, mask = ids[:, -1:], mask[:, -1:]
+                ids, mask = ids[:, -1:], mask[:, -1:]  # the cache has all before it
             else:  # at the start, and past the limit: all positions have moved
                 weight = self.model.token_embedding.weight
                 self.cache = KVCache(
@@ -167,10 +169,16 @@ class Reader:
         return self.model(ids, mask=mask, cache=self.cache)[:, -1]
 
 
-def check_prompt(model: GPTModel, ids: Tensor, n_new: int, keep_last: bool) -> None:
+def check_prompt(
+    model: GPTModel,
+    ids: Tensor,
+    n_new: int,
+    keep_last: bool,
+    mask: Tensor | None = None,
+) -> None:
     """Raise ValueError for a prompt that is empty or longer than the model can read."""
     limit = model.config.context_length
-    check_ids(ids[..., -limit:] if ids.dim() else ids, None, None, limit)
+    check_ids(ids, mask, None, math.inf)
     if ids.shape[1] > limit and not keep_last:
         raise ValueError(
             f"the prompt has {ids.shape[1]} tokens, but this model reads {limit} at "
@@ -205,7 +213,7 @@ def stream(
 
     Dropout is off, whatever mode the model is in.
     """
-    check_prompt(model, ids, max_new_tokens, keep_last)
+    check_prompt(model, ids, max_new_tokens, keep_last, mask)
     if seed is None and sampling.temperature > 0:  # greedy: leave the random state be
         seed = int(torch.randint(2**32, ()))
     numbers = uniform_numbers(seed or 0)
@@ -217,7 +225,9 @@ def stream(
             said = ids.where(mask, ids[:, -1:])  # padding was not said, so not repeated
             probabilities = next_token_probabilities(read(ids, mask), said, sampling)
             new = draw(probabilities, [next(numbers) for _ in ids])
-            if eos_id is not None:
+            if (
+                eos_id is not None
+            ):  # the tensor stays rectangular: ended rows are filled
                 new = new.masked_fill(finished, eos_id)
                 finished |= new == eos_id
             yield new
@@ -272,6 +282,7 @@ def whole_characters(ids: Iterable[int], tokenizer: tiktoken.Encoding) -> Iterat
     >>> list(whole_characters([12520, 238, 253, 40], get_encoding("gpt2")))
     [' ', '🐟', 'I']
     """
+    # it keeps the bytes of a character that is not yet complete
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for id in ids:
         try:
@@ -313,5 +324,6 @@ def stream_text(
         use_cache=use_cache,
         keep_last=keep_last,
     )
+    # the end is not part of the text
     until_end = takewhile(lambda id: id != end, (int(token) for token in new))
     yield from whole_characters(until_end, tokenizer)

@@ -1,4 +1,4 @@
-"""The loss: nats a token, means that weigh every token the same, bits a byte.
+"""The loss: nats per token, means that weigh every token the same, bits per byte.
 
 Built in chapters/05-pretraining-on-unlabeled-data.ipynb. Left out: losses other than
 cross-entropy of the next token.
@@ -32,6 +32,7 @@ def loss_of(
     With `dtype`, the model's matrix products are computed in it.
     """
     device = next(model.parameters()).device
+    # products in `dtype`, sums and softmax in float32: autocast knows which is which
     with torch.autocast(device.type, dtype, enabled=dtype is not None):
         logits = model(inputs.to(device))  # (B, T, V)
     loss = cross_entropy(logits.flatten(0, 1), targets.to(device).flatten())
@@ -45,7 +46,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, at_once: int = 2**22) -> Tens
     bfloat16 is too coarse for a sum over V, and a float32 copy of all the logits would
     be the largest tensor of the whole training.
     """
-    rows = max(1, at_once // logits.shape[1])
+    rows = max(1, at_once // logits.shape[1])  # of V numbers each
     pieces = zip(logits.split(rows), targets.split(rows), strict=True)
     losses = [
         F.cross_entropy(piece.float(), wanted, ignore_index=IGNORED, reduction="sum")
@@ -84,7 +85,7 @@ def evaluate(
     # a loader draws numbers, even one that keeps its order
     with evaluating(model), torch.random.fork_rng([]):
         parts = [loss_of(model, x, y, dtype) for x, y in loader]
-    count = sum(n for _, n in parts)
+    count = sum(n for _, n in parts)  # batches differ, so one division at the end
     check_targets(count, "the loader")
     return sum(loss.item() for loss, _ in parts) / count
 
@@ -107,7 +108,7 @@ def overlapping_windows(ids: Tensor, length: int, stride: int) -> Batch:
         window = ids[start : start + length + 1]
         missing = length + 1 - len(window)
         wanted = window[1:].clone()
-        wanted[: counted - start] = IGNORED
+        wanted[: counted - start] = IGNORED  # the window before has counted these
         counted = start + len(wanted)
         inputs.append(F.pad(window[:-1], (0, missing)))
         targets.append(F.pad(wanted, (0, missing), value=IGNORED))
@@ -143,7 +144,7 @@ def bits_per_byte(
     ids = torch.tensor([start, *tokenizer.encode_ordinary(text)])
     if len(ids) < 2:
         raise ValueError("the text is empty: there is no byte to divide by")
-    inputs, targets = overlapping_windows(ids, context_length, stride)
+    inputs, targets = overlapping_windows(ids, context_length, stride)  # (windows, T)
     batches = zip(inputs.split(batch_size), targets.split(batch_size), strict=True)
     loss = evaluate(model, list(batches), dtype=dtype)
     return loss * (len(ids) - 1) / math.log(2) / len(text.encode())

@@ -129,7 +129,7 @@ def keep_weights(weights: list[Tensor], see: See) -> See:
 
 
 def check_ids(
-    ids: Tensor, mask: Tensor | None, cache: KVCache | None, limit: int
+    ids: Tensor, mask: Tensor | None, cache: KVCache | None, limit: float
 ) -> None:
     """Raise ValueError unless ids and mask are (B, T) and all tokens have a place."""
     if ids.dim() != 2 or 0 in ids.shape:

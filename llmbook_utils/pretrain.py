@@ -1,9 +1,9 @@
 """Pretraining on files of tokens, with one process or several, stopped at any time.
 
-    python -m llmbook_utils.pretrain prepare TEXTS --out TOKENS
-    python -m llmbook_utils.pretrain train TOKENS --recipe profiles/mini.toml --out RUN
+    llmbook prepare TEXTS --out TOKENS
+    llmbook train TOKENS --recipe profiles/mini.toml --out RUN
 
-Under `torchrun` the second one trains with several processes. Built in
+`torchrun -m llmbook_utils train ...` does the second with several processes. Built in
 appendices/d-training-loop.ipynb. Left out: models that do not fit on one device, and
 runs over several machines whose number changes.
 """
@@ -30,6 +30,8 @@ from llmbook_utils.runs.recipe import Recipe, create_schedule, settle_recipe
 from llmbook_utils.tokenizer import get_encoding
 from llmbook_utils.train import History, Progress, create_optimizer, train
 
+CHECKPOINT = "checkpoint.safetensors"  # in the folder of a run
+
 
 class OwnPart(Sampler[list[int]]):
     """Of each batch the part of one process, so that all together see the batch.
@@ -41,7 +43,7 @@ class OwnPart(Sampler[list[int]]):
     def __init__(self, batches: BatchSampler, rank: int, processes: int):
         if batches.batch_size % processes:
             raise ValueError(
-                f"a batch of {batches.batch_size} cannot be parted among {processes} "
+                f"a batch of {batches.batch_size} cannot be divided among {processes} "
                 "processes; choose a multiple"
             )
         self.batches, self.rank, self.processes = batches, rank, processes
@@ -74,13 +76,14 @@ def create_loaders(
     length = recipe.model.context_length
     windows = TokenShards(tokens, "train", length)
     generator = torch.Generator().manual_seed(recipe.seed)
-    order = RandomSampler(windows, generator=generator)
+    order = RandomSampler(windows, generator=generator)  # the same in every process
     batches = BatchSampler(order, recipe.batch_size, drop_last=True)
     part = OwnPart(batches, rank, processes)
     train_loader = DataLoader(windows, batch_sampler=part, generator=generator)
     if "validation" not in {s["split"] for s in read_index(Path(tokens))["shards"]}:
         return train_loader, None
     held_out = TokenShards(tokens, "validation", length)
+    # spread evenly: neighbors are of one text, and would stand for that text only
     n = min(recipe.eval_windows, len(held_out))
     spread = [i * len(held_out) // n for i in range(n)]
     return train_loader, DataLoader(Subset(held_out, spread), recipe.batch_size)
@@ -110,8 +113,32 @@ def signals_noted() -> Iterator[list[int]]:
             signal.signal(sign, handler)
 
 
+def start_or_resume(
+    out: Path,
+    recipe: Recipe,
+    encoding: tiktoken.Encoding,
+    device: torch.device,
+    rank: int,
+) -> tuple[GPTModel, torch.optim.Optimizer, Progress]:
+    """The model, its optimizer and how far they are: at the start, or as in `out`."""
+    torch.manual_seed(recipe.seed)  # the same weights in every process
+    model = GPTModel(recipe.model, recipe.init).to(device)
+    optimizer = create_optimizer(
+        model, recipe.lr, weight_decay=recipe.weight_decay, betas=recipe.betas
+    )
+    progress = Progress()
+    if (out / CHECKPOINT).is_file():  # read before the model is wrapped
+        progress = load_checkpoint(out / CHECKPOINT, model, optimizer)
+    elif rank == 0 and 0 in recipe.keep:
+        save_pretrained(model, encoding, out / "kept/000000")
+    if rank:
+        # dropout of its own, and after a restart not the draws of the steps before
+        torch.manual_seed(recipe.seed + rank + 1000 * progress.step)
+    return model, optimizer, progress
+
+
 def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
-    """Train a model on a prepared folder; what was begun in `out` goes on there.
+    """Train a model on a prepared folder; a run that was begun in `out` continues.
 
     Into `out` go the recipe, metrics.jsonl, checkpoint.safetensors, the models of the
     steps to keep and, at the end, the folder `model` for `load_pretrained`. Ctrl-C
@@ -125,28 +152,20 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     train_loader, val_loader = create_loaders(tokens, recipe, rank, processes)
     if first:
         settle_recipe(out, recipe)
-    torch.manual_seed(recipe.seed)
-    model = GPTModel(recipe.model, recipe.init).to(device)
-    optimizer = create_optimizer(
-        model, recipe.lr, weight_decay=recipe.weight_decay, betas=recipe.betas
-    )
-    checkpoint, progress = out / "checkpoint.safetensors", Progress()
-    if checkpoint.is_file():
-        progress = load_checkpoint(checkpoint, model, optimizer)
-    elif first and 0 in recipe.keep:
-        save_pretrained(model, encoding, out / "kept/000000")
-    if not first:
-        torch.manual_seed(recipe.seed + rank + 1000 * progress.step)  # own dropout
+    model, optimizer, progress = start_or_resume(out, recipe, encoding, device, rank)
 
     def save(progress: Progress, record: dict[str, float]) -> None:
         step, end = progress.step, progress.step == recipe.steps or bool(came)
         if end or step % recipe.checkpoint_every == 0:
-            save_checkpoint(checkpoint, model, optimizer, progress)
+            save_checkpoint(out / CHECKPOINT, model, optimizer, progress)
         if step in recipe.keep:
             save_pretrained(model, encoding, out / "kept" / f"{step:06}")
         if came:
-            raise KeyboardInterrupt(f"stopped after step {step}; run it again to go on")
+            raise KeyboardInterrupt(
+                f"stopped after step {step}; run it again to continue"
+            )
 
+    # of several processes each would hear of Ctrl-C at another step, and wait for ever
     with signals_noted() if alone else nullcontext() as came:
         history = train(
             model if alone else DistributedDataParallel(model),
@@ -168,9 +187,3 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     if not alone:
         distributed.destroy_process_group()
     return history
-
-
-if __name__ == "__main__":
-    from llmbook_utils.cli import main
-
-    main()

@@ -116,6 +116,7 @@ def save_pretrained(
     check_vocabulary(tokenizer, model.config)
     weights, config = to_gpt2(model, dtype), to_gpt2_config(model.config, tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
+    # inside the folder, so that it is on the same disk and moving is one step
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as temporary:
         new = Path(temporary)
         (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -202,7 +203,7 @@ def load_model(
     """A model whose parameters are the tensors of the file, not copies of them."""
     with torch.device("meta"), NoDraws():  # shapes without memory
         model = GPTModel(config, init="torch")
-    weights = read_weights(path, model, device, dtype)
+    weights = read_weights(path, model, device, dtype)  # views of the file's pages
     # the names are checked; strict would miss the second name of a tied weight
     model.load_state_dict(weights, assign=True, strict=False)
     if config.tie_embeddings:
@@ -249,6 +250,7 @@ def read_weights(
 ) -> dict[str, Tensor]:
     """The file's tensors under our names; ValueError names the first that is wrong."""
     tensors = open_weights(path)
+    # a tied weight counts once, under its first name
     expected = {gpt2_name(ours): ours for ours, _ in model.named_parameters()}
     try:
         tensors = drop_extras(tensors, model.config)

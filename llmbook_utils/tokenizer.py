@@ -22,9 +22,9 @@ from pathlib import Path
 import regex
 import tiktoken
 
-END_OF_TEXT = "<|endoftext|>"
-UNKNOWN = "<|unk|>"
-WORD_SPLIT = r"\w+(?:['-]\w+)*|--|[^\w\s]"
+END_OF_TEXT = "<|endoftext|>"  # between documents
+UNKNOWN = "<|unk|>"  # for words outside the vocabulary
+WORD_SPLIT = r"\w+(?:['-]\w+)*|--|[^\w\s]"  # words, dashes, single signs
 
 
 def check_ids(ids: Iterable[int], known: Collection[int]) -> None:
@@ -71,7 +71,7 @@ class WordTokenizer:
         """Turn ids into text, one space between words; unknown ids raise ValueError."""
         check_ids(ids, range(len(self.tokens)))
         text = " ".join(self.tokens[id] for id in ids)
-        return re.sub(r" (?=[,.;:?!])", "", text)
+        return re.sub(r" (?=[,.;:?!])", "", text)  # no space before these
 
 
 # GPT-2's pattern; \p{White_Space} instead of \s, on which programming languages differ
@@ -109,6 +109,7 @@ def merge(ids: list[int], pair: tuple[int, int], new_id: int) -> list[int]:
     merged, i = [], 0
     while i < len(ids):
         found = ids[i] == pair[0] and i + 1 < len(ids) and ids[i + 1] == pair[1]
+        # of a run like 7 7 7 the first two merge, as the encoder will do it
         merged.append(new_id if found else ids[i])
         i += 2 if found else 1
     return merged
@@ -130,6 +131,7 @@ class PairCounts:
         self.places: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
         for index in range(len(self.words)):
             self._count(index, +1)
+        # the smallest comes first: the largest count, and of equal ones the lowest ids
         self.queue = [(-count, pair) for pair, count in self.counts.items()]
         heapq.heapify(self.queue)
 
@@ -143,7 +145,7 @@ class PairCounts:
         while self.queue:
             count, pair = self.queue[0]
             current = self.counts[pair]
-            if current == -count:
+            if current == -count:  # not changed since it was queued
                 return pair
             heapq.heappop(self.queue)
             if current:  # the entry is out of date: queue it where it now belongs
@@ -154,9 +156,10 @@ class PairCounts:
         """Replace `pair` by `new_id` in each word that holds it, and count anew."""
         touched: set[tuple[int, int]] = set()
         for index in self.places.pop(pair):
-            self._count(index, -1)
+            self._count(index, -1)  # all its pairs, since the neighbors change too
             self.words[index] = merge(self.words[index], pair, new_id)
             self._count(index, +1)
+            # other pairs have only become rarer, which `best` notices by itself
             touched.update(p for p in pairwise(self.words[index]) if new_id in p)
         del self.counts[pair]
         for new in touched:
@@ -171,6 +174,7 @@ def learn_ranks(text: str, n_tokens: int) -> dict[bytes, int]:
     """
     tokens = [bytes([byte]) for byte in range(256)]
     ranks = {token: id for id, token in enumerate(tokens)}
+    # each different word once, with its count: a long text has few different words
     pairs = PairCounts(Counter(pretokenize(text)))
     while len(tokens) < n_tokens:
         pair = pairs.best()
@@ -200,6 +204,7 @@ def merge_steps(chunk: bytes, ranks: dict[bytes, int]) -> Iterator[list[bytes]]:
     parts = [bytes([byte]) for byte in chunk]
     while True:
         yield parts
+        # a rank is also an age: what was learned first is merged first
         made = [(ranks.get(a + b), i) for i, (a, b) in enumerate(pairwise(parts))]
         known = [(rank, i) for rank, i in made if rank is not None]
         if not known:
@@ -209,7 +214,10 @@ def merge_steps(chunk: bytes, ranks: dict[bytes, int]) -> Iterator[list[bytes]]:
 
 
 def encode_ordinary(text: str, ranks: dict[bytes, int]) -> list[int]:
-    """Turn a text without special tokens into ids, chunk by chunk."""
+    """Turn a text without special tokens into ids, chunk by chunk.
+
+    The time for a chunk grows faster than the square of its length.
+    """
     ids: list[int] = []
     for chunk in pretokenize(text):
         *_, parts = merge_steps(chunk, ranks)
@@ -298,7 +306,7 @@ def merge_pairs(encoding: tiktoken.Encoding) -> list[tuple[int, int]]:
     earlier: dict[bytes, int] = {}
     pairs = []
     for token, id in ranks_of(encoding).items():
-        *_, parts = merge_steps(token, earlier)
+        *_, parts = merge_steps(token, earlier)  # one merge short of the token
         earlier[token] = id
         if len(token) > 1:
             left, right = parts
@@ -341,6 +349,7 @@ def save_encoding(encoding: tiktoken.Encoding, path: str | Path) -> None:
         "merges.txt": "\n".join(["#version: 0.2", *merges, ""]),
     }
     folder.mkdir(parents=True, exist_ok=True)
+    # both are written before the first gets its name, so that they always fit together
     for file, content in contents.items():
         (folder / f"{file}.part").write_text(content, encoding="utf-8")
     for file in contents:
@@ -359,6 +368,7 @@ def parse_encoding(vocab: dict[str, int], merges: str, name: str) -> tiktoken.En
     if unknown:
         raise ValueError(f"tokenizer {name!r}: {unknown[0]!r} is not in its vocabulary")
     ids = [vocab[token] for token in tokens[256:]]
+    # tiktoken takes the id as the rank, so the merges have to come in this order
     if ids != sorted(ids):
         raise ValueError(
             f"tokenizer {name!r}: its ids are not in the order of its merges"

@@ -41,12 +41,14 @@ def create_optimizer(
     weights = [p for p in model.parameters() if p.requires_grad]  # a tied one once
     for weight in weights:  # those of a file may be transposed views: slow to update
         weight.data = weight.data.contiguous()
+    # a bias or a scale is not pulled to 0: it has its own best value, often not 0
     decay = [p for p in weights if p.dim() >= 2]
     rest = [p for p in weights if p.dim() < 2]
     groups = [
         {"params": decay, "weight_decay": weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
+    # fused: one pass over the memory instead of a dozen
     return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)
 
 
@@ -114,7 +116,7 @@ def batches_of_steps(
             shuffler.set_state(progress.order)
         progress.order = shuffler.get_state()  # before a single number is drawn from it
         batches = iter(loader)
-        if progress.batch:
+        if progress.batch:  # in the middle of a pass: skip what it has used
             for _ in islice(batches, progress.batch):
                 pass
             torch.set_rng_state(before)  # as if nothing had been drawn again
@@ -181,7 +183,7 @@ def take_step(
     optimizer.zero_grad()
     loss, tokens = add_gradients(model, batches, dtype)
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip).item()
-    if not math.isfinite(loss + norm):
+    if not math.isfinite(loss + norm):  # before the step: NaN would stay in the weights
         raise FloatingPointError(
             f"step {progress.step + 1}: the loss is {loss} and the gradients' norm "
             f"{norm}; the weights are those before it; try a lower learning rate"
@@ -258,7 +260,7 @@ def train(
         record = take_step(
             model, optimizer, next(batches), progress, schedule, clip, dtype
         )
-        due = progress.step % eval_every == 0 or progress.step == steps
+        due = progress.step % eval_every == 0 or progress.step == steps  # the last, too
         if due and val_loader is not None:
             record["val_loss"] = evaluate(model, val_loader, dtype=dtype)
         progress.seconds = time.perf_counter() - start

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import wasmtime
 
-STATIC = Path(__file__).resolve().parents[1] / "llmbook_utils/widgets/static"
-SOURCE, MODULE = STATIC / "kernel.wat", STATIC / "kernel-wasm.js"
+ENGINE = Path(__file__).resolve().parents[1] / "llmbook_utils/web/engine"
+SOURCE, MODULE = ENGINE / "kernel.wat", ENGINE / "kernel-wasm.js"
 CODE = re.compile(r"(const CODE = \[\n).*?(\]\.join)", re.DOTALL)
 
 

@@ -1,26 +1,24 @@
 """The widgets' modules, served beside the pages and loaded only where a page has a widget."""
 
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 
-from llmbook_utils.widgets import site_files
+from llmbook_utils.widgets import write_site_files
 
 FOLDER = "widgets"
 
 
 def write(app: Sphinx) -> None:
-    target = app.outdir / "_static" / FOLDER
-    target.mkdir(parents=True, exist_ok=True)
-    for name, content in site_files().items():
-        (target / name).write_bytes(content)
+    write_site_files(Path(app.outdir) / "_static" / FOLDER)
 
 
 def load(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
     if "bw-mount" in context.get("body", ""):
-        app.add_js_file(f"{FOLDER}/static-host.mjs", type="module")
+        app.add_js_file(f"{FOLDER}/host/static-host.js", type="module")
         app.add_css_file(f"{FOLDER}/style.css")
 
 

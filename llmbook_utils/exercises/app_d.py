@@ -66,7 +66,7 @@ def rates_by_hand(answer: Sequence[float]) -> str:
         "the way down has four parts, since the last step is step 6 and the peak is "
         "step 2; with five, the floor is never reached",
     )
-    require(_close(given, right), f"{given} is not right behind the peak")
+    require(_close(given, right), f"{given} is not right after the peak")
     return "Right: 2, 4, 6, then 5.3, 3.6, 1.9 and 1.2 thousandths."
 
 
@@ -226,7 +226,7 @@ def climb_stay_fall(answer: Callable[..., float]) -> str:
             f"{where}: the fall should be a straight line down to 0",
         )
         behind = float(answer(steps + 50, peak, steps, warmup, decay))
-        require(behind == 0, f"{where}: behind the end the rate is {behind:.3g}, not 0")
+        require(behind == 0, f"{where}: after the end the rate is {behind:.3g}, not 0")
     return "Right: up in equal parts, level, and down to 0 in equal parts."
 
 

@@ -63,7 +63,7 @@ _TIE = (
     "2.2",
     "Count the windows",
     hints=(
-        "Where may the last window begin? Which token must still exist behind it?",
+        "Where may the last window begin? Which token must still exist after it?",
         "A window that begins at s needs the ids s to s + context_length, and that "
         "last one must be at most n_ids - 1.",
         "The starts are 0, stride, 2 * stride, … up to n_ids - context_length - 1. "
@@ -122,7 +122,7 @@ def split_without_loss(answer: Callable[[str], list[str]]) -> str:
     require(
         " " not in plain,
         f"split('The sea, the bell.') gives {plain!r}: the space is a piece of its "
-        "own, but it should belong to the word behind it",
+        "own, but it should belong to the word after it",
     )
     require(
         "," in plain and "." in plain,
@@ -181,12 +181,12 @@ def ids_that_do_not_come_back(answer: Sequence[int]) -> str:
     )
     require(
         gpt2.eot_token not in ids,
-        f"{gpt2.eot_token} is the special token, which is no text; leave it out",
+        f"{gpt2.eot_token} is the special token, which is not text; leave it out",
     )
     text = gpt2.decode(ids)
     require(
         "\ufffd" not in text,
-        f"these ids decode to {text!r}: half a character is no proper text",
+        f"these ids decode to {text!r}: half a character is not proper text",
     )
     back = gpt2.encode_ordinary(text)
     require(
@@ -293,7 +293,7 @@ def divide_then_cut(answer: Callable[..., tuple[Any, Any]]) -> str:
         )
         require(
             max(seen) >= cut - 2 - stride,
-            f"training ends at token {max(seen)}, although it could go on to {cut:.0f}",
+            f"training ends at token {max(seen)}, although it could reach {cut:.0f}",
         )
         for part, first, end in (
             (training, 0, min(held)),

@@ -387,7 +387,7 @@ def padding_on_the_fast_path(answer: Callable[..., Tensor]) -> str:
         "Queries have H heads, keys and values G of them. Which key head do the first "
         "H / G query heads share?",
         "Repeat each key head and each value head H / G times, so that there are H, "
-        "and go on as usual.",
+        "and continue as usual.",
         "k.repeat_interleave(q.shape[1] // k.shape[1], dim=1), the same for v, then "
         "fused_attention(q, k, v, None, 0.0).",
     ),

@@ -183,7 +183,7 @@ def loss_with_context(answer: Callable[..., Any]) -> str:
                 require(
                     not _close(given, few, 1e-4),
                     "only every so many tokens was predicted; a window begins at "
-                    "each token, not behind the window before",
+                    "each token, not after the window before",
                 )
             require(
                 _close(given, right, 1e-4),
@@ -434,7 +434,7 @@ def cut_by_hand(answer: Any) -> str:
     hints=(
         "Which n - 1 tokens would the new token continue?",
         "Go through the row: wherever the last n - 1 tokens have stood before, the "
-        "token behind them is forbidden. Each row has its own.",
+        "token after them is forbidden. Each row has its own.",
         "For each row: end = row[len(row) - n + 1 :]; for i in "
         "range(len(row) - n + 1): if row[i : i + n - 1] == end, forbid "
         "row[i + n - 1]. Work on a clone.",
@@ -627,7 +627,7 @@ def _judge_read(given: Any, tensor: Tensor, name: str, noted: bool) -> None:
     if not torch.equal(given, tensor):
         why = "; the header's length counts bytes, and é has two" if noted else ""
         raise Wrong(
-            f"the numbers of {name!r} are others: do you begin behind the "
+            f"the numbers of {name!r} are others: do you begin after the "
             f"header, and do you count the first 8 bytes{why}?"
         )
 
@@ -701,7 +701,7 @@ def _judged(options: dict[str, Any]) -> tuple[float, float, list[list[int]]]:
         "One dial against nonsense, one against loops. Which of them works on what?",
         "Cut the tail, then see whether the texts still vary. A mild penalty costs "
         "little loss.",
-        "Begin with temperature 0.6 and repetition_penalty 1.1, and go on from there "
+        "Begin with temperature 0.6 and repetition_penalty 1.1, then be guided "
         "by the two numbers that the verdict gives you.",
     ),
 )

@@ -276,7 +276,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     if not (folder / INDEX).is_file():
         raise FileNotFoundError(
             f"{folder} has no {INDEX}; make it with: "
-            f"python -m llmbook_utils.pretrain prepare TEXTS --out {folder}"
+            f"llmbook prepare TEXTS --out {folder}"
         )
     return json.loads((folder / INDEX).read_text(encoding="utf-8"))
 

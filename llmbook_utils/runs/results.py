@@ -60,7 +60,9 @@ def open_result(
     try:
         return path.stem, json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not a record: it is no JSON ({error})") from None
+        raise ValueError(
+            f"{path} is not a record: it does not hold JSON ({error})"
+        ) from None
 
 
 def parts_of(

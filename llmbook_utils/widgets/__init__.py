@@ -4,9 +4,12 @@ They work in a notebook, where Python answers, and on a page without a kernel. N
 on a page.
 """
 
+from pathlib import Path
+
+from llmbook_utils import web
 from llmbook_utils.tokenizer import get_encoding
 from llmbook_utils.widgets.attention_explorer import AttentionExplorer
-from llmbook_utils.widgets.base import BookWidget, read
+from llmbook_utils.widgets.base import BookWidget
 from llmbook_utils.widgets.continuation import Continuation
 from llmbook_utils.widgets.embedding_map import EmbeddingMap
 from llmbook_utils.widgets.explorer import TokenizerExplorer
@@ -31,6 +34,7 @@ __all__ = [
     "TokenizerExplorer",
     "TrainingTimeMachine",
     "site_files",
+    "write_site_files",
 ]
 
 WIDGETS: tuple[type[BookWidget], ...] = (
@@ -45,31 +49,19 @@ WIDGETS: tuple[type[BookWidget], ...] = (
     TrainingTimeMachine,
     ScheduleDesigner,
 )
-# what the pages load beside the widgets themselves
-PAGE_FILES = (
-    "static-host.mjs",
-    "page-answerer.mjs",
-    "address.js",
-    "bpe.js",
-    "live-worker.mjs",
-    "live-model.js",
-    "gpt.js",
-    "trace.js",
-    "explain.js",
-    "sampling.js",
-    "checkpoint.js",
-    "half.js",
-    "kernel-plain.js",
-    "kernel-wasm.js",
-    "style.css",
-)
 
 
 def site_files() -> dict[str, bytes]:
-    """Each file that the pages need for the widgets, by name, all in one folder."""
-    modules = {f"{widget.module}.js": widget.source() for widget in WIDGETS}
-    texts = modules | {name: read(name) for name in PAGE_FILES}
-    files = {name: text.encode() for name, text in texts.items()}
+    """Each file that the pages need for the widgets, by its path in one folder."""
+    files = {name: web.read(name).encode() for name in web.served()}
     return (
         files | {"gpt2.bin": pack_ranks(get_encoding("gpt2"))} | shipped_files("mini")
     )
+
+
+def write_site_files(folder: Path) -> None:
+    """Write what the pages need for the widgets into a folder."""
+    for name, content in site_files().items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

@@ -27,7 +27,6 @@ class AttentionExplorer(LiveWidget):
     """
 
     module = "attention-explorer"
-    shared = (*LiveWidget.shared, "sampling.js")
     block = traitlets.Int().tag(sync=True, page=True)
     head = traitlets.Int().tag(sync=True, page=True)
 

@@ -1,45 +1,39 @@
-"""The base of the book's widgets: one ES module for notebooks and for static pages.
+"""The base of the book's widgets: one view for notebooks and for static pages.
 
-In a notebook anywidget mounts the module (`_esm`), and Python answers its requests. A
-stored output keeps `text/html`: the state as JSON, with which `static/static-host.mjs`
-mounts the same module on a page, and a fallback, which is all that a reader without
+In a notebook anywidget mounts the view (`_esm`), and Python answers its requests. A
+stored output keeps `text/html`: the state as JSON, with which `web/host/static-host.js`
+mounts the same view on a page, and a fallback, which is all that a reader without
 JavaScript sees. Not built on a page.
 """
 
 import html
 import json
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
 
+from llmbook_utils import web
+
 Message = dict[str, Any]
-STATIC = Path(__file__).parent / "static"
-
-
-def read(name: str) -> str:
-    """The text of a file in `static/`."""
-    return (STATIC / name).read_text(encoding="utf-8")
 
 
 class BookWidget(anywidget.AnyWidget):
     """A widget whose traits tagged `page=True` are the state that a page needs."""
 
-    module: ClassVar[str]  # the name of its own file, without ".js"
-    shared: ClassVar[tuple[str, ...]] = ("common.js",)  # what is joined in front of it
+    module: ClassVar[str]  # the name of its view in web/views, without ".js"
     # the replies to a request, by its kind; "buffers" are sent beside the rest
     answers: Mapping[str, Callable[[Message], Iterator[Message]]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "module" in cls.__dict__:
-            cls._esm, cls._css = cls.source(), read("style.css")
+            cls._esm, cls._css = cls.source(), web.read("style.css")
         super().__init_subclass__(**options)
 
     @classmethod
     def source(cls) -> str:
-        """The joined ES module, the same in a notebook and on a page."""
-        return "\n".join(read(name) for name in (*cls.shared, f"{cls.module}.js"))
+        """The view and all that it imports, as the one module that a notebook takes."""
+        return web.joined(f"views/{cls.module}.js")
 
     def __init__(self, **state: Any) -> None:
         self.answers = {}

@@ -23,7 +23,7 @@ class Continuation(LiveWidget):
     """Continue a text; the reader writes another, and asks for more.
 
     The `options` are those of `llmbook_utils.generate.stream`; without them, the ones
-    of the command `python -m llmbook_utils`. `about` is what the widget says of the
+    of the command `llmbook write`. `about` is what the widget says of the
     model. What LiveWidget refuses is refused, and wrong options raise ValueError.
     """
 

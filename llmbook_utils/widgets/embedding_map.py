@@ -21,7 +21,6 @@ class EmbeddingMap(LiveWidget):
     """
 
     module = "embedding-map"
-    shared = (*LiveWidget.shared, "drawing.js")
 
     def __init__(self, text: str, model: str | Path | Pair = "mini") -> None:
         super().__init__(text, model)

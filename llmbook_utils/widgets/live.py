@@ -2,8 +2,8 @@
 
 A widget sends `{"kind": "run" | "explain" | "vocabulary" | "continue" | …, "seq": n}`
 and draws the replies. On a page without a kernel the model runs in the browser and
-`static/live-model.js` gives the same replies; `protocol.json` is the schema of both.
-Not built on a page.
+`web/engine/live-model.js` gives the same replies; `web/protocol.json` is the schema of
+both. Not built on a page.
 """
 
 import base64
@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import tiktoken
@@ -91,7 +91,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 class Answerer:
-    """Answers requests to a model, as `static/live-model.js` does on a page."""
+    """Answers requests to a model, as `web/engine/live-model.js` does on a page."""
 
     def __init__(self, model: GPTModel, tokenizer: tiktoken.Encoding, normalized: bool):
         self.model, self.tokenizer = model, tokenizer
@@ -282,12 +282,6 @@ class LiveWidget(BookWidget):
     other the page shows the stored example, until the reader drops the model's files.
     """
 
-    shared: ClassVar[tuple[str, ...]] = (
-        "common.js",
-        "tokens.js",
-        "half.js",
-        "live.js",
-    )
     text = traitlets.Unicode().tag(sync=True, page=True)
     # what a page loads; a notebook needs only the name
     model: traitlets.Dict = traitlets.Dict().tag(sync=True, page=True)

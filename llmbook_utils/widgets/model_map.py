@@ -173,7 +173,6 @@ class ModelMap(LiveWidget):
     """
 
     module = "model-map"
-    shared = (*LiveWidget.shared, "model-map-math.js", "model-map-parts.js")
     block = traitlets.Int().tag(sync=True, page=True)
     stages: traitlets.Dict = traitlets.Dict().tag(sync=True, page=True)
 

@@ -33,7 +33,6 @@ class SamplingLab(LiveWidget):
     """
 
     module = "sampling-lab"
-    shared = (*LiveWidget.shared, "drawing.js", "controls.js", "sampling.js")
     options: traitlets.Dict = traitlets.Dict().tag(sync=True, page=True)
 
     def __init__(

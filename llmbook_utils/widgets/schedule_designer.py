@@ -51,7 +51,6 @@ class ScheduleDesigner(BookWidget):
     """
 
     module = "schedule-designer"
-    shared = ("common.js", "drawing.js", "controls.js")
     peak = traitlets.Float().tag(sync=True, page=True)
     steps = traitlets.Int().tag(sync=True, page=True)
     warmup_steps = traitlets.Int().tag(sync=True, page=True)

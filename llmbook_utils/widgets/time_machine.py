@@ -49,7 +49,6 @@ class TrainingTimeMachine(BookWidget):
     """
 
     module = "time-machine"
-    shared = ("common.js", "tokens.js", "drawing.js", "time-machine-math.js")
     name = traitlets.Unicode().tag(sync=True, page=True)
     record: traitlets.Dict = traitlets.Dict().tag(sync=True, page=True)
     step = traitlets.Int().tag(sync=True, page=True)

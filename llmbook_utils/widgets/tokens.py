@@ -1,6 +1,6 @@
 """Answers the widgets' question which tokens a text is, and by which merges.
 
-`static/page-answerer.mjs` gives the same replies on a page without a kernel; golden
+`web/host/page-answerer.js` gives the same replies on a page without a kernel; golden
 cases hold the two together. Not built on a page.
 """
 
@@ -139,7 +139,6 @@ def check_text(text: object) -> str:
 class TokenWidget(BookWidget):
     """What the widgets that read a text share: encodings, replies and the answerer."""
 
-    shared = ("common.js", "tokens.js")
     text = traitlets.Unicode().tag(sync=True, page=True)
     encodings: traitlets.List = traitlets.List().tag(sync=True, page=True)
     # a reply for each encoding, so that nothing is loaded before the reader types

@@ -2,7 +2,7 @@
 
 Not built on a page. `pack` writes parameters under our own names in the safetensors
 format: a matrix as int8 with the float32 scales of its rows as `NAME.scale`, a vector
-as float32. `static/checkpoint.js` reads them.
+as float32. `web/engine/checkpoint.js` reads them.
 """
 
 import zlib

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.site
 
 WORDS = "king queen prince red blue green two three four"
 CALL = """async ([name, cases]) => {
-    const found = await import("./embedding-map.js");
+    const found = await import("./views/embedding-map.js");
     return cases.map((values) => {
         if (name === "plane") {
             const { place, share } = found.plane(values);

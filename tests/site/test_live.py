@@ -34,7 +34,7 @@ from llmbook_utils.generate import generate
 from llmbook_utils.inside.explain import rule_of
 from llmbook_utils.pretrained import load_pretrained, save_pretrained
 from llmbook_utils.tokenizer import BytePairTokenizer
-from llmbook_utils.widgets import site_files
+from llmbook_utils.widgets import write_site_files
 from llmbook_utils.widgets.live import Answerer, describe, normalize
 from llmbook_utils.widgets.weights import published
 
@@ -60,7 +60,7 @@ HELPER = """
 window.lines = [];
 /** Connect to what answers, as a widget does. */
 window.connect = async (model) => {
-    const { connect } = await import("./page-answerer.mjs");
+    const { connect } = await import("./host/page-answerer.js");
     const line = { heard: [], events: new EventTarget() };
     line.connection = connect((name) => ({ model })[name], (content, buffers) => {
         line.heard.push({ content, buffers });
@@ -182,8 +182,7 @@ def server(
     tokenizer: tiktoken.Encoding,  # noqa: F811
 ) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("live")
-    for name, content in site_files().items():
-        (folder / name).write_bytes(content)
+    write_site_files(folder)
     (folder / "index.html").write_text(
         '<!doctype html><title>live</title><link rel="icon" href="data:,">'
     )
@@ -540,8 +539,8 @@ def test_the_vocabulary_is_pythons(pair: Pair) -> None:
 
 
 KERNELS = """async (shapes) => {
-    const { plainKernel } = await import("./kernel-plain.js");
-    const { wasmKernel } = await import("./kernel-wasm.js");
+    const { plainKernel } = await import("./engine/kernel-plain.js");
+    const { wasmKernel } = await import("./engine/kernel-wasm.js");
     const made = [];
     for (const [n, rows, cols] of shapes) {
         const room = Math.ceil(rows / 4) * 4;
@@ -590,7 +589,7 @@ def test_8_bits_change_the_probabilities_little(
 
 
 TOKENIZE = """async (texts) => {
-    const { readRanks, readTokenizerFiles, encode, tokenize } = await import("./bpe.js");
+    const { readRanks, readTokenizerFiles, encode, tokenize } = await import("./engine/bpe.js");
     const get = async (name) => (await fetch(name)).text();
     const ranks = readRanks(await (await fetch("mini.bin")).arrayBuffer());
     const files = readTokenizerFiles(await get("mini/vocab.json"), await get("mini/merges.txt"));
@@ -621,7 +620,7 @@ def test_texts_are_normalised_as_in_python(page: Page) -> None:
     texts = st.lists(PLAIN | st.text(), min_size=300, max_size=300).example()
     texts = [text.encode(errors="replace").decode() for text in texts]
     call = """async (texts) => {
-        const { normalize } = await import("./live-model.js");
+        const { normalize } = await import("./engine/live-model.js");
         return texts.map(normalize);
     }"""
     assert page.evaluate(call, texts) == [normalize(text) for text in texts]
@@ -936,7 +935,7 @@ def test_progress_is_told_and_the_next_page_finds_the_file_in_the_store(
     again = Line(page, server, describe("mini"))
     assert again.ask("status")[0]["kept"]
     assert again.ask("load")[-1]["state"] == "ready"
-    assert "live-worker.mjs" in server.asked
+    assert "host/live-worker.js" in server.asked
     assert not {"mini.safetensors", "mini.bin"} & set(server.asked)
     assert again.ask("run", text="a")[0]["kind"] == "run"
 

@@ -16,18 +16,18 @@ import torch
 from models import sampling
 from playwright.sync_api import Browser, Page
 
+from llmbook_utils import web
 from llmbook_utils.generate import (
     draw,
     next_token_probabilities,
     penalize,
     uniform_numbers,
 )
-from llmbook_utils.widgets.base import STATIC
 
 pytestmark = pytest.mark.site
 
 CALL = """async ([name, cases]) => {
-    const module = await import("./sampling.js");
+    const module = await import("./engine/sampling.js");
     return cases.map((values) => {
         try {
             const found = module[name](...values);
@@ -42,9 +42,9 @@ Call = Callable[[str, list[list[Any]]], list[Any]]
 
 @pytest.fixture(scope="module")
 def blank(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """An empty page beside sampling.js."""
+    """An empty page beside the engine."""
     folder = tmp_path_factory.mktemp("sampling")
-    shutil.copy(STATIC / "sampling.js", folder)
+    shutil.copytree(web.FOLDER / "engine", folder / "engine")
     (folder / "index.html").write_text("<!doctype html><title>sampling</title>")
     handler = partial(serve.Handler, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -200,7 +200,7 @@ def test_wrong_options_are_refused_in_the_same_words(
 
 
 NUMBERS = """async (seeds) => {
-    const { uniformNumbers } = await import("./sampling.js");
+    const { uniformNumbers } = await import("./engine/sampling.js");
     return seeds.map((seed) => {
         const next = uniformNumbers(seed);
         return Array.from({ length: 20 }, () => next());
@@ -231,7 +231,7 @@ def test_a_number_draws_the_same_token(call: Call) -> None:
 
 
 SERIES = """async ([rows, seed, options]) => {
-    const { draw, nextTokenProbabilities, uniformNumbers } = await import("./sampling.js");
+    const { draw, nextTokenProbabilities, uniformNumbers } = await import("./engine/sampling.js");
     const next = uniformNumbers(seed);
     const ids = [0];
     for (const logits of rows) ids.push(draw(nextTokenProbabilities(logits, ids, options), next()));

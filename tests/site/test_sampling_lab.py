@@ -42,7 +42,8 @@ pytestmark = pytest.mark.site
 TEXT = "The old king and the old queen had one son. The old"
 FIRST = {"temperature": 0.8, "top_k": 50, "top_p": 0.95}
 CALL = """async ([cases]) => {
-    const { NextToken, drawMany, uniformNumbers } = await import("./sampling-lab.js");
+    const { NextToken, drawMany } = await import("./views/sampling-lab.js");
+    const { uniformNumbers } = await import("./engine/sampling.js");
     return cases.map(([logits, ids, options, seed]) => {
         const next = new NextToken(Float32Array.from(logits), ids);
         const { probabilities, steps, top_p } = next.with(options);
@@ -511,7 +512,7 @@ def test_any_numbers_are_ordered(open_page: Open) -> None:
         for n in (0, 1, 9, 500)
     ]
     found = open_page().evaluate(
-        """async (cases) => cases.map((await import("./sampling-lab.js")).byProbability)""",
+        """async (cases) => cases.map((await import("./engine/sampling.js")).byProbability)""",
         cases,
     )
     for numbers, order in zip(cases, found, strict=True):

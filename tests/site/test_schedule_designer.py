@@ -22,12 +22,12 @@ pytestmark = pytest.mark.site
 RECORD = load_result("schedules")
 RUNS = RECORD["runs"]
 CALL = """async ([settings]) => {
-    const { rateAt, sumOfRates } = await import("./schedule-designer.js");
+    const { rateAt, sumOfRates } = await import("./views/schedule-designer.js");
     return settings.map(([schedule, steps]) => [steps.map((step) => rateAt(schedule, step)), sumOfRates(schedule)]);
 }"""
 # the module with a model that keeps what it is told
 NOTEBOOK = """async (state) => {
-    const widget = (await import("./schedule-designer.js")).default;
+    const widget = (await import("./views/schedule-designer.js")).default;
     const told = {};
     const model = { get: (name) => state[name], set: (name, value) => (told[name] = value), save_changes: () => (told.saved = true) };
     const el = document.createElement("div");

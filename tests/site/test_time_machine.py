@@ -410,7 +410,7 @@ def test_a_step_is_drawn_in_no_long_task(open_page: Open) -> None:
 
 PURE = """async () => {
     const { lossAt, repetitions, followers, copying, givenByOthers, largest, stepPlace, stepTicks, duration, inShort } =
-        await import("./time-machine.js");
+        await import("./views/time-machine-math.js");
     const axis = { least: 20, last: 5000, left: 30, right: 630 };
     const place = (log) => stepPlace({ ...axis, log });
     return {

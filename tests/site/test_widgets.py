@@ -430,7 +430,9 @@ def test_little_is_loaded_before_the_reader_does_anything(
     paths = [urlsplit(url).path for url in page.log.requests if url.startswith("http")]
     names = [path.lstrip("/") for path in paths if not path.endswith(".html")]
     assert not {"gpt2.bin", "mini.bin", "mini.safetensors"} & set(names)
-    assert {"static-host.mjs", "tokenizer-explorer.js", "style.css"} <= set(names)
+    assert {"host/static-host.js", "views/tokenizer-explorer.js", "style.css"} <= set(
+        names
+    )
     loaded = [(folder / name).read_bytes() for name in names]
     loaded += [widget.to_html().encode() for widget in WIDGETS.values()]
     total = sum(len(gzip.compress(data)) for data in loaded)
@@ -450,7 +452,7 @@ RUN = """async ([texts, answerer]) => {
 
 
 def page_answers(page: Page, texts: list[str]) -> list[dict[str, Any]]:
-    return page.evaluate(RUN, [texts, "./page-answerer.mjs"])
+    return page.evaluate(RUN, [texts, "./host/page-answerer.js"])
 
 
 def test_the_page_answers_as_python_does(open_page: Open) -> None:
@@ -473,7 +475,7 @@ def test_the_page_equals_tiktoken_on_any_assigned_unicode(open_page: Open) -> No
 
 
 IDS = """async (texts) => {
-    const { readRanks, tokenize } = await import("./bpe.js");
+    const { readRanks, tokenize } = await import("./engine/bpe.js");
     const ranks = readRanks(await (await fetch("gpt2.bin")).arrayBuffer());
     return texts.map((text) => {
         const tokens = tokenize(text, ranks).chunks.flatMap((chunk) => chunk.tokens);
@@ -502,7 +504,7 @@ PURE = """async ([module, name, cases]) => {
 
 def test_the_windows_are_those_of_the_data_set(open_page: Open) -> None:
     cases = [[n, c, s] for n in range(14) for c in range(1, 6) for s in range(1, 8)]
-    call = ["./sliding-window.js", "usage", cases]
+    call = ["./views/sliding-window.js", "usage", cases]
     page = open_page("question")
     starts = page.evaluate(PURE, [call[0], "windowStarts", cases])
     usages = page.evaluate(PURE, call)

@@ -8,9 +8,9 @@ from golden_live import FILE
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from llmbook_utils.widgets.base import STATIC
+from llmbook_utils import web
 
-PROTOCOL = json.loads((STATIC.parent / "protocol.json").read_text(encoding="utf-8"))
+PROTOCOL = json.loads(web.read("protocol.json"))
 
 
 CASES = json.loads(FILE.read_text(encoding="utf-8"))

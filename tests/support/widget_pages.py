@@ -10,7 +10,7 @@ from pathlib import Path
 import axe_playwright_python
 from playwright.sync_api import Locator, Page, expect
 
-from llmbook_utils.widgets import site_files
+from llmbook_utils.widgets import write_site_files
 from llmbook_utils.widgets.base import BookWidget
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
@@ -25,15 +25,14 @@ def html(*widgets: BookWidget, theme: str = "light") -> str:
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Widgets</title><link rel="icon" href="data:,">
 <link rel="stylesheet" href="style.css">
-<script type="module" src="static-host.mjs"></script></head>
+<script type="module" src="host/static-host.js"></script></head>
 <body style="background: {paper}; color: {ink}">
 <main><h1>Widgets</h1>{mounts}</main></body></html>"""
 
 
 def site_folder(folder: Path, pages: Mapping[str, str]) -> Path:
     """The folder, filled with what the widgets load and with pages by their names."""
-    for name, content in site_files().items():
-        (folder / name).write_bytes(content)
+    write_site_files(folder)
     for name, page in pages.items():
         (folder / f"{name}.html").write_text(page, encoding="utf-8")
     return folder

@@ -1,13 +1,16 @@
-"""Pretraining as a command: options, messages, help."""
+"""The command `llmbook`: options, messages, exit codes, help, completion."""
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 from recipes import TINY, write_recipe
 
-from llmbook_utils.cli import main
+from llmbook_utils.cli import COMMANDS, main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -50,11 +53,72 @@ def test_a_mistake_is_a_line_and_no_traceback(tmp_path, capsys):
     assert capsys.readouterr().err.endswith("neither a folder nor a manifest\n")
 
 
-@pytest.mark.parametrize("command", [[], ["prepare"], ["train"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_reads_well(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit, match="0"):
         main([*command, "--help"])
     text = capsys.readouterr().out
-    assert text.startswith("usage: python -m llmbook_utils.pretrain")
+    assert text.startswith(" ".join(["usage: llmbook", *command]))
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 2),
+        (["sing"], 2),
+        (["write", "--tokens", "many"], 2),
+        (["write", "a", "--top-k", "0"], 1),
+        (["write", "a", "--model", "nowhere"], 1),
+        (["train", "nowhere", "--recipe", "nowhere.toml", "--out", "out"], 1),
+    ],
+)
+def test_the_exit_code_says_whose_mistake_it_was(arguments, code, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_interruption_is_neither_success_nor_error(capsys, monkeypatch):
+    def interrupted(given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(COMMANDS, "write", replace(COMMANDS["write"], run=interrupted))
+    with pytest.raises(SystemExit) as end:
+        main(["write", "a"])
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "\nllmbook write: interrupted\n"
+
+
+def test_a_reader_that_has_had_enough_gets_no_traceback():
+    command = [sys.executable, "-m", "llmbook_utils", "completion", "bash"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run.stdout.close()  # before anything is written
+    assert run.stderr.read() == b""
+    assert run.wait() == 1
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_bash_completes_commands_and_options(capsys):
+    main(["completion", "bash"])
+    script = capsys.readouterr().out
+
+    def completed(*words):
+        listed = " ".join(["llmbook", *words])
+        call = f"COMP_WORDS=({listed}); COMP_CWORD={len(words)}; _shtab_llmbook"
+        run = subprocess.run(
+            ["bash", "-c", f"{script}\n{call}; echo ${{COMPREPLY[@]}}"],
+            capture_output=True,
+            text=True,
+        )
+        return run.stdout.split()
+
+    assert set(completed("")) >= set(COMMANDS)
+    assert completed("write", "--te") == ["--temperature"]
+
+
+def test_help_does_not_wait_for_pytorch():
+    code = "import sys; import llmbook_utils.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

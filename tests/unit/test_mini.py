@@ -13,7 +13,7 @@ from safetensors import safe_open
 from saved_models import FILES
 from transformers import GPT2LMHeadModel
 
-from llmbook_utils.__main__ import main
+from llmbook_utils.cli import main
 from llmbook_utils.config import MINI
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.files.hub import SHIPPED
@@ -173,13 +173,21 @@ import socket, sys
 def refuse(*args, **kwargs):
     raise OSError("a request was made")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-from llmbook_utils.__main__ import main
+from llmbook_utils.cli import main
 main(sys.argv[1:])
 """
 
 
 def test_the_command_writes_text_without_a_network():
-    command = [sys.executable, "-c", NO_NETWORK, "Once upon a time", "--seed", "4"]
+    command = [
+        sys.executable,
+        "-c",
+        NO_NETWORK,
+        "write",
+        "Once upon a time",
+        "--seed",
+        "4",
+    ]
     run = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
     )
@@ -191,7 +199,7 @@ def test_the_command_writes_text_without_a_network():
 
 def test_the_command_takes_its_options(capsys):
     def said(*options):
-        main(["The sea", "--tokens", "12", *options])
+        main(["write", "The sea", "--tokens", "12", *options])
         return capsys.readouterr().out
 
     assert said("--temperature", "0") == said("--top-k", "1") != said("--seed", "1")
@@ -208,7 +216,7 @@ def test_the_command_takes_its_options(capsys):
 )
 def test_a_mistake_is_a_line(options, says, capsys):
     with pytest.raises(SystemExit, match="1"):
-        main(["The sea", *options])
+        main(["write", "The sea", *options])
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1

@@ -111,7 +111,7 @@ def test_a_run_leaves_a_model_that_loads_and_its_log(tokens, tmp_path):
 @pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_the_same_losses(tokens, tmp_path):
     recipe = write_recipe(tmp_path / "r.toml", steps=400, checkpoint_every=400)
-    command = [sys.executable, "-m", "llmbook_utils.pretrain", "train", tokens]
+    command = [sys.executable, "-m", "llmbook_utils", "train", tokens]
     command += ["--recipe", recipe, "--out", tmp_path / "run"]
     run = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     wait_for_lines(tmp_path / "run/metrics.jsonl", 3, run)
@@ -222,7 +222,7 @@ def test_the_seed_decides_the_order(tokens):
 
 
 def test_a_batch_that_cannot_be_parted_is_refused():
-    with pytest.raises(ValueError, match="batch of 4 cannot be parted among 3"):
+    with pytest.raises(ValueError, match="batch of 4 cannot be divided among 3"):
         OwnPart(BatchSampler(range(8), 4, drop_last=True), 0, 3)
 
 
@@ -278,7 +278,7 @@ def test_two_processes_have_the_gradients_of_one(tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_as_one_would(tokens, tmp_path):
     recipe = write_recipe(tmp_path / "r.toml")
-    command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
+    command = ["-m", "llmbook_utils", "train", tokens, "--recipe", recipe]
     with torchrun(*command, "--out", tmp_path / "two") as run:
         _, said = run.communicate(timeout=120)
     assert run.returncode == 0, said
@@ -296,7 +296,7 @@ def test_when_one_process_dies_all_end_and_the_checkpoint_stays(
     tokens, tmp_path, victim
 ):
     recipe = write_recipe(tmp_path / "r.toml", steps=100_000, checkpoint_every=5)
-    command = ["-m", "llmbook_utils.pretrain", "train", tokens, "--recipe", recipe]
+    command = ["-m", "llmbook_utils", "train", tokens, "--recipe", recipe]
     with torchrun(*command, "--out", tmp_path / "run") as run:
         wait_for_lines(tmp_path / "run/metrics.jsonl", 12, run)
         workers = children(run.pid)

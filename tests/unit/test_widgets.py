@@ -6,12 +6,12 @@ import re
 from typing import Any
 
 import pytest
-import regex
 import tiktoken
 from golden_tokenize import FILE, TEXTS, golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmbook_utils import web
 from llmbook_utils.data import SlidingWindowDataset
 from llmbook_utils.tokenizer import (
     GPT2_SPLIT,
@@ -21,13 +21,12 @@ from llmbook_utils.tokenizer import (
     ranks_of,
 )
 from llmbook_utils.widgets import (
-    WIDGETS,
     QuickQuestion,
     SlidingWindow,
     TokenizerExplorer,
     site_files,
 )
-from llmbook_utils.widgets.base import BookWidget, read
+from llmbook_utils.widgets.base import BookWidget
 from llmbook_utils.widgets.tokens import pack_ranks, show, tokenize, tokens_of
 from llmbook_utils.widgets.window import window_starts
 
@@ -74,10 +73,12 @@ def test_the_same_widget_gives_the_same_html_and_repr() -> None:
 def test_notebook_and_page_run_the_same_module() -> None:
     files = site_files()
     for widget in widgets():
-        source = files[f"{widget.module}.js"].decode()
-        assert widget._esm == source
-        assert source.startswith(read("common.js"))
-        assert "import " not in re.sub(r"/\*.*?\*/", "", source, flags=re.S)
+        view = f"views/{widget.module}.js"
+        source = widget._esm
+        for name in web.in_order(view):
+            body = re.sub(r"^(import|export) .*", "", files[name].decode(), flags=re.M)
+            assert body.strip().splitlines()[-1] in source
+        assert not re.search(r"^import\b", source, re.MULTILINE)
         assert widget._css == files["style.css"].decode()
 
 
@@ -101,7 +102,7 @@ def test_packed_ranks_unpack_to_the_ranks() -> None:
 
 
 def test_the_page_splits_by_the_very_same_pattern() -> None:
-    found = re.search(r"GPT2_SPLIT = String\.raw`(.*)`", read("bpe.js"))
+    found = re.search(r"GPT2_SPLIT = String\.raw`(.*)`", web.read("engine/bpe.js"))
     assert found is not None
     assert found[1] == GPT2_SPLIT
 
@@ -281,15 +282,10 @@ def test_bad_input_is_refused(make: Any, error: type[Exception], message: str) -
 
 
 def test_the_site_files_are_small() -> None:
+    """What is loaded only when it is asked for; tests/site/test_web.py weighs the rest."""
     sizes = {name: len(gzip.compress(data)) for name, data in site_files().items()}
-    widgets = {f"{widget.module}.js" for widget in WIDGETS}
-    scripts = {name for name in sizes if regex.search("m?js$", name)}
-    assert widgets < scripts
-    assert all(sizes[name] <= 30_000 for name in widgets)
-    assert sum(sizes[name] for name in scripts - widgets) <= 40_000
-    first = {*widgets, "static-host.mjs", "page-answerer.mjs", "style.css"}
-    # ten widgets; no page of the book has more than four
-    assert sum(sizes[name] for name in first) <= 160_000, "a page with all widgets"
+    engine = [size for name, size in sizes.items() if name.startswith("engine/")]
+    assert sum(engine) <= 40_000
     assert sizes["gpt2.bin"] <= 200_000
     assert sizes["mini.bin"] <= 20_000
     assert sizes["mini.safetensors"] <= 6_000_000

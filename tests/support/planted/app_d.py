@@ -86,7 +86,7 @@ PLANTED = {
         ("from zero", "step 0 has the rate 0", trapezoid(start=0)),
         ("one step late", "should have reached 0", trapezoid(end=0)),
         ("no level part", "last at the peak, but has 0.", trapezoid(stays=False)),
-        ("below zero", "behind the end", trapezoid(stop=False)),
+        ("below zero", "after the end", trapezoid(stop=False)),
     ],
     "D.5": [
         ("no gain", "no better", Schedule(1e-3, 100, 10)),

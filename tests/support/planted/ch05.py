@@ -245,7 +245,7 @@ PLANTED |= {
         ("nothing", "differs after the round trip", [pack, unpack_nothing]),
     ],
     "5.10": [
-        ("too early", "begin behind the header", reader(early=8)),
+        ("too early", "begin after the header", reader(early=8)),
         ("always float32", "stopped with RuntimeError", reader(dtype="float32")),
         ("flat", "you give (12,)", reader(shape=False)),
     ],

@@ -1,0 +1,89 @@
+"""All widgets as the pages load them and as a notebook gets them."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page
+from widget_pages import html, site_folder
+
+from llmbook_utils.widgets import (
+    WIDGETS,
+    AttentionExplorer,
+    Continuation,
+    EmbeddingMap,
+    ModelMap,
+    QuickQuestion,
+    SamplingLab,
+    ScheduleDesigner,
+    SlidingWindow,
+    TokenizerExplorer,
+    TrainingTimeMachine,
+)
+
+pytestmark = pytest.mark.site
+
+NAMES = [widget.module for widget in WIDGETS]
+MOST = 115_000  # bytes of code, gzip, on a page with all widgets
+# what a view draws at first, out of the page's modules and out of a notebook's text
+BOTH = """async ([name, state]) => {
+    const { StaticModel } = await import("./host/static-host.js");
+    const draw = async (folder) => {
+        const { default: widget } = await import(`./${folder}/${name}.js`);
+        const el = document.createElement("div");
+        document.body.append(el);
+        await widget.render({ model: new StaticModel(state), el });
+        return [el.textContent, el.querySelectorAll("*").length];
+    };
+    return [await draw("views"), await draw("joined")];
+}"""
+STATE = "mount => JSON.parse(mount.querySelector('script').textContent)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    every = [
+        TokenizerExplorer("The pugs hug 😀 lamplighters"),
+        SlidingWindow("In the evening they lit the lamp and went home"),
+        QuickQuestion("How many?", [("one", True, "yes"), ("two", False, "no")]),
+        Continuation("Once upon a time", max_new_tokens=5),
+        EmbeddingMap("king queen boy girl sea ship"),
+        SamplingLab("The old king"),
+        AttentionExplorer("The old king had one son"),
+        ModelMap("The old king"),
+        TrainingTimeMachine(),
+        ScheduleDesigner(),
+    ]
+    assert [widget.module for widget in every] == NAMES
+    folder = site_folder(tmp_path_factory.mktemp("web"), {"all": html(*every)})
+    (folder / "joined").mkdir()
+    for widget in every:
+        path = folder / "joined" / f"{widget.module}.js"
+        path.write_text(widget._esm, encoding="utf-8")
+    return folder
+
+
+def test_code_of_all_widgets_is_light_and_comes_once(
+    open_page: Callable[..., Page], folder: Path
+) -> None:
+    page = open_page("all")
+    page.wait_for_load_state("networkidle")
+    paths = [urlsplit(url).path[1:] for url in page.log.requests if "data:" not in url]
+    code = [path for path in paths if path.endswith((".js", ".css"))]
+    assert len(code) == len(set(code))
+    assert {f"views/{name}.js" for name in NAMES} < set(code)
+    sizes = {name: len(gzip.compress((folder / name).read_bytes())) for name in code}
+    assert sum(sizes.values()) <= MOST, sizes
+
+
+def test_a_notebooks_one_text_shows_what_the_modules_show(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page("all", reduced_motion="reduce")
+    for name in NAMES:
+        state = page.locator(f'[data-bw-module="{name}"]').evaluate(STATE)
+        modules, text = page.evaluate(BOTH, [name, state])
+        assert modules[1] > 5
+        assert text == modules
