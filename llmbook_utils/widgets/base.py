@@ -83,6 +83,23 @@ class BookWidget(anywidget.AnyWidget):
         return {**data, "text/html": self.to_html()}, metadata
 
 
+def percent(p: float) -> str:
+    """A probability as all widgets write it: `percent` of web/parts/numbers.js.
+
+    >>> [percent(p) for p in (0.3124, 0.02, 0.00005, 1.2e-9, 1.0)]
+    ['31.2 %', '2.00 %', '0.005 %', '1.2e-7 %', '100 %']
+    """
+    n = 100 * p
+    if n in (0, 100):
+        return f"{n:.0f} %"
+    if n < 0.001:
+        digits, power = f"{n:.1e}".split("e")
+        return f"{digits}e{int(power)} %"
+    if n >= 99.95:
+        return "> 99.9 %"
+    return f"{n:.{1 if n >= 10 else 2 if n >= 1 else 3}f} %"
+
+
 def table(caption: str, head: list[str], rows: list[list[str]]) -> str:
     """An HTML table of plain text; the first cell of each row is its header."""
 
