@@ -16,6 +16,7 @@ import anywidget
 from llmbook_utils import web
 
 Message = dict[str, Any]
+STYLE = web.read("palette.css") + web.read("style.css")
 
 
 class BookWidget(anywidget.AnyWidget):
@@ -27,7 +28,7 @@ class BookWidget(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "module" in cls.__dict__:
-            cls._esm, cls._css = cls.source(), web.read("style.css")
+            cls._esm, cls._css = cls.source(), STYLE
         super().__init_subclass__(**options)
 
     @classmethod
