@@ -53,6 +53,13 @@ VIOLATIONS = """async ({ rules, blocks }) => {
   return (await axe.run({ exclude }, options)).violations
     .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target} ${n.html.slice(0, 200)}`));
 }"""
+# "none" gives 0s; a very short duration would still make each of thousands of elements a transition to compute
+MOVING = """() => [...document.querySelectorAll("*")]
+  .filter(e => {
+    const { transitionDuration, animationName } = getComputedStyle(e);
+    return /[1-9]/.test(transitionDuration) || animationName !== "none";
+  })
+  .slice(0, 5).map(e => e.outerHTML.slice(0, 150))"""
 STATES = """() => [...document.querySelectorAll('.bw-mount script[type="application/json"]')].map(e => e.textContent)"""
 
 
@@ -67,6 +74,7 @@ class Visit:
     wider: list[str] = field(default_factory=list)
     unmounted: list[str] = field(default_factory=list)
     unrendered: list[str] = field(default_factory=list)
+    moving: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
 
@@ -95,6 +103,7 @@ def visit_page(page: object, name: str, theme: str, axe: dict | None) -> Visit:
         page.evaluate(MOUNTS),
         page.evaluate(MATH),
     )
+    seen.moving = page.evaluate(MOVING)
     seen.states = page.evaluate(STATES)
     if axe is not None:
         page.evaluate(AXE)
@@ -143,6 +152,10 @@ def test_widgets_stand(visit: Visit) -> None:
 
 def test_nothing_scrolls_sideways(visit: Visit) -> None:
     assert visit.wider == []
+
+
+def test_nothing_moves_for_a_reader_who_asks_for_reduced_motion(visit: Visit) -> None:
+    assert visit.moving == []
 
 
 def test_formulas_are_set(visit: Visit) -> None:

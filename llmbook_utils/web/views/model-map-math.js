@@ -2,7 +2,7 @@
  * What the model map computes: sizes, the colors of numbers, and how one number came about, from a
  * reply to `explain`. No drawing here.
  *
- * @typedef {{name: string, shape: string, parameters: string, does: string}} Stage
+ * @import { Stage } from "../engine/stages.js"
  * @typedef {{tensor: string, index: number[]}} Place  one number of one tensor
  * @typedef {{i: number, left: number, right?: number, term: number, from?: Place, and?: Place}}
  *   Term

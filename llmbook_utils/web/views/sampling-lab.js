@@ -75,10 +75,15 @@ export class Vocabulary {
   }
 }
 
-/** How much of `numbers` is where `kept` is above 0. */
-function shareOf(numbers, kept) {
+/**
+ * The sum of those numbers that a test picks. What is left over is summed like this, too: 1 minus a
+ * sum would leave a rest of rounding where there is none.
+ * @param {ArrayLike<number>} numbers
+ * @param {(id: number) => boolean} isPicked
+ */
+export function sumWhere(numbers, isPicked) {
   let sum = 0;
-  for (let id = 0; id < numbers.length; id += 1) if (kept[id] > 0) sum += numbers[id];
+  for (let id = 0; id < numbers.length; id += 1) if (isPicked(id)) sum += numbers[id];
   return sum;
 }
 
@@ -86,7 +91,7 @@ function shareOf(numbers, kept) {
 function stepOf(name, probabilities, before) {
   let left = 0;
   for (const p of probabilities) if (p > 0) left += 1;
-  const cut = before && Math.max(0, 1 - shareOf(before, probabilities));
+  const cut = before && sumWhere(before, (id) => probabilities[id] === 0);
   return { name, left, cut, largest: probabilities[indexOfLargest(probabilities)] };
 }
 
@@ -136,7 +141,7 @@ export class NextToken {
       probabilities: found.at(-1).probabilities,
       uncut,
       steps,
-      top_p: has("top_p") ? options.top_p * shareOf(uncut, kept) : null,
+      top_p: has("top_p") ? options.top_p * sumWhere(uncut, (id) => kept[id] > 0) : null,
       min_p: has("min_p") ? options.min_p * uncut[indexOfLargest(uncut)] : null,
     };
   }
@@ -637,7 +642,8 @@ class List {
     const from = this.pages.step * LIST_ROWS;
     const shown = this.ids.slice(from, from + LIST_ROWS);
     const pairs = shown.map((id) => [plain[id], probabilities[id]]);
-    const rest = [0, 1].map((i) => Math.max(0, 1 - pairs.reduce((sum, pair) => sum + pair[i], 0)));
+    const isShown = new Set(shown);
+    const rest = [plain, probabilities].map((all) => sumWhere(all, (id) => !isShown.has(id)));
     const others = this.order.length - shown.length;
     const first = from === 0 && this.ids === this.order;
     const whole = Math.max(1e-300, ...pairs.flat(), ...(first ? rest : []));
@@ -766,9 +772,9 @@ class Draws {
     const shown = this.next.order.slice(0, DRAWN_ROWS).filter((id) => probabilities[id] > 0);
     const pairs = shown.map((id) => [probabilities[id], (times.get(id) ?? 0) / this.n]);
     const n = this.result.steps.at(-1).left - shown.length;
-    const pair = [0, 1].map((i) =>
-      Math.max(0, 1 - pairs.reduce((sum, numbers) => sum + numbers[i], 0)),
-    );
+    const isShown = new Set(shown);
+    const drawn = shown.reduce((sum, id) => sum + (times.get(id) ?? 0), 0);
+    const pair = [sumWhere(probabilities, (id) => !isShown.has(id)), (this.n - drawn) / this.n];
     return [shown, Math.max(...pairs.flat(), ...(n ? pair : [])), { n, pair }];
   }
 
