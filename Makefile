@@ -8,7 +8,8 @@ NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/support/nbval_s
 WORKERS ?= auto
 PYTEST := LLMBOOK_SITE=_build/html $(BIN)/python -m pytest -rs --dist loadfile
 export TQDM_DISABLE := 1
-check test: export OMP_NUM_THREADS := 1  # the workers share the cores
+# the workers share the cores
+check test: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help book serve check test execute sync lint constraints repository clean
@@ -27,8 +28,7 @@ check: lint ## after a small change: style of code and pages, the library's quic
 
 test: lint ## every check: style, site, notebooks, library, exercises
 	$(BIN)/python tools/build_site.py
-	$(PYTEST) -n $(WORKERS) -m "not timing" $(NBVAL) $(NOTEBOOKS) tests
-	$(PYTEST) -m timing tests
+	$(PYTEST) -n $(WORKERS) $(NBVAL) $(NOTEBOOKS) tests
 
 execute: .venv/dev ## run the notebooks from top to bottom and store their outputs
 	$(BIN)/python tools/execute.py

@@ -76,8 +76,9 @@ def site_url(site: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> "Iterator[Browser]":
     """One headless Chromium for all tests; skips where there is none, fails where CI=true."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)  # on a busy machine a page takes its time
     with sync_playwright() as playwright:
         path = find_chrome(playwright.chromium.executable_path)
         if path is None:

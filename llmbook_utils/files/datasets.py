@@ -2,11 +2,11 @@
 
 Not built on a page of the book. "story" comes with the package; everything else is
 downloaded once into `cache_folder()`, and not even that while LLMBOOK_OFFLINE=1.
-`pooch` knows the platform's cache folder and hashes files. Its own download cannot go
-on from a broken one, has one url a file and leaves a stray file when it is killed, so
-that part is here: the bytes gather in a `.part` file, which gets its final name in one
-step once its sha256 is right. Of several processes one downloads, behind a lock file,
-and the others find its result; the lock of a process that dies is free again.
+`pooch` knows the platform's cache folder and hashes files. Its own download cannot
+continue a broken one, has one url per file and leaves a stray file when it is killed,
+so that part is here: the bytes gather in a `.part` file, which gets its final name in
+one step once its sha256 is right. Of several processes one downloads, behind a lock
+file, and the others find its result; the lock of a process that dies is free again.
 """
 
 import errno
@@ -81,7 +81,7 @@ def fetch(name: str) -> Path:
     """The path of a data set's file, downloaded first if it is not there yet.
 
     An unknown name raises ValueError. DownloadError, an OSError, is raised when no url
-    gives the right bytes, when LLMBOOK_OFFLINE=1 forbids to ask for them, when the disk
+    gives the right bytes, when LLMBOOK_OFFLINE=1 forbids asking for them, when the disk
     is full and when the cache cannot be written.
     """
     if name not in DATASETS:
@@ -110,14 +110,18 @@ def load_text(name_or_path: str | Path) -> str:
     IsADirectoryError, an empty file and bytes that are not UTF-8 ValueError; a data set
     that has to be downloaded raises what `fetch` raises.
     """
-    known = name_or_path in DATASETS
-    path = fetch(str(name_or_path)) if known else Path(name_or_path)
+    path = Path(name_or_path)
+    # a Path that leads to a file is that file, whatever its name
+    known = not (isinstance(name_or_path, Path) and path.exists())
+    if known and str(name_or_path) in DATASETS:
+        path = fetch(str(name_or_path))
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give the path of one text file")
     if not path.exists():
         raise FileNotFoundError(
-            f"{str(name_or_path)!r} is no data set ({known_names()}) and no file: "
-            f"there is no {path.absolute()}; check the spelling, or give the full path"
+            f"{str(name_or_path)!r} is neither a data set ({known_names()}) nor a "
+            f"file: there is no {path.absolute()}; check the spelling, or give the "
+            "full path"
         )
     try:
         text = path.read_text(encoding="utf-8").removeprefix("\ufeff")
@@ -157,7 +161,7 @@ def refuse_offline(dataset: Dataset, path: Path) -> None:
         state = "holds wrong bytes" if path.exists() else "is not there"
         raise DownloadError(
             f"{dataset.name!r} was asked for, {path} {state}, and LLMBOOK_OFFLINE "
-            "forbids to download it; unset LLMBOOK_OFFLINE, put the file there "
+            "forbids downloading it; unset LLMBOOK_OFFLINE, put the file there "
             "yourself, or use 'story', which needs no network"
         )
 
@@ -200,7 +204,7 @@ def download(dataset: Dataset, path: Path) -> None:
     lines += [f"- {url}: {why}" for url, why in reasons.items()]
     if size_of(part):
         kept = f"{size_of(part):,} of {dataset.size:,} bytes"
-        lines.append(f"{kept} are kept, and the next try goes on from there")
+        lines.append(f"{kept} are kept, and the next try continues from there")
     else:
         part.unlink(missing_ok=True)
     lines.append("check the connection, or use 'story', which needs no network")
@@ -229,7 +233,7 @@ def transfer(url: str, part: Path, dataset: Dataset) -> None:
 def receive(
     response: requests.Response, part: Path, start: int, dataset: Dataset
 ) -> None:
-    """Write the answer behind the first `start` bytes of `part`, but not for ever."""
+    """Write the answer after the first `start` bytes of `part`, but not for ever."""
     with (
         open(part, "ab" if start else "wb") as file,
         tqdm(

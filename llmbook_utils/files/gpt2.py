@@ -4,6 +4,7 @@ Not built on a page. `pretrained` reads and writes them; here each fault is name
 a model is built.
 """
 
+import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from llmbook_utils.config import GPTConfig
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER = ("vocab.json", "merges.txt")
+
+# what torch.compile, other wrappers and GPT2LMHeadModel put before a tensor's name
+COMPILED, WRAPPERS = "_orig_mod.", ("module.", "transformer.")
 
 PICKLE_STARTS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 PICKLE = (
@@ -55,16 +59,66 @@ def check_config(path: Path, content: Any, sizes: Collection[str]) -> None:
             )
 
 
+def bare_name(name: str) -> str:
+    """The name of a tensor without what wrappers put in front of it.
+
+    >>> bare_name("_orig_mod.module.transformer.h.0.ln_1.weight")
+    'h.0.ln_1.weight'
+    """
+    name = name.replace(COMPILED, "")  # also before a part that alone was compiled
+    while name.startswith(WRAPPERS):
+        name = name.partition(".")[2]
+    return name
+
+
 def open_weights(path: Path) -> dict[str, Tensor]:
-    """The file's tensors by their names without "transformer.": views of its pages."""
-    if not path.is_file():
+    """The tensors of model.safetensors by their bare names: views of the file's pages.
+
+    Where the folder has model.safetensors.index.json instead, those of all its files.
+    """
+    tensors: dict[str, Tensor] = {}
+    for file in weight_files(path):
+        for name, tensor in open_file(file).items():
+            if bare_name(name) in tensors:
+                raise ValueError(
+                    f"{file} holds {bare_name(name)!r} twice, once as {name!r}; "
+                    "save the model again, without what is wrapped around it"
+                )
+            tensors[bare_name(name)] = tensor
+    return tensors
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The file, or those that an index beside it names; FileNotFoundError for none."""
+    index = path.with_name(f"{path.name}.index.json")
+    if path.is_file():
+        return [path]
+    if not index.is_file():
         pickled = path.with_name("pytorch_model.bin")
         has = f"; only {pickled.name}. {PICKLE}" if pickled.exists() else ""
         raise FileNotFoundError(f"the folder {path.parent} has no {path.name}{has}")
     try:
+        names = set(
+            json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        )
+        # names alone, or ValueError: an index must not lead out of its folder
+        files = [path.with_name(name) for name in sorted(names)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{index} is not an index of weights; get it again") from error
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{index.name} names {file.name}, but the folder {path.parent} has no "
+                "such file; get it too"
+            )
+    return files
+
+
+def open_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of one file by their names in it; ValueError for a broken file."""
+    try:
         with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return {n.removeprefix("transformer."): file.get_tensor(n) for n in names}
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         with path.open("rb") as start:
             magic = start.read(9)  # a safetensors file has its header's { as 9th byte
@@ -115,3 +169,35 @@ def check_names(found: Collection[str], expected: Collection[str]) -> None:
                 f"{len(names)} of its tensors {kind}, the first is {names[0]!r}; "
                 "this file and config.json are not of one model, so get both again"
             )
+
+
+def read_tokenizer_json(path: Path) -> tuple[dict[str, int], list[str]]:
+    """The vocabulary and the merges, as "left right", out of a tokenizer.json.
+
+    Newer programs save a tokenizer in this one file. Special tokens are part of the
+    vocabulary, as in vocab.json. One that is not a GPT-2's raises ValueError.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        model, before = content["model"], content.get("pre_tokenizer") or {}
+        added = {token["content"]: token["id"] for token in content["added_tokens"]}
+        vocab = {**model["vocab"], **added}
+        pairs = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not a tokenizer of byte pairs ({type(error).__name__}: "
+            f"{error}); expected a GPT-2's, or give one: tokenizer=…"
+        ) from error
+    for what, found, expected in (
+        ("its model", model.get("type"), "BPE"),
+        ("its way to cut text", before.get("type"), "ByteLevel"),
+        ("a space before the first word", before.get("add_prefix_space"), False),
+        ("GPT-2's pattern", before.get("use_regex", True), True),
+        ("its normalizer", content.get("normalizer"), None),
+    ):
+        if found != expected:
+            raise ValueError(
+                f"{path}: {what} is {found!r}, but GPT-2's is {expected!r}; "
+                "give the tokenizer of this model yourself: tokenizer=…"
+            )
+    return vocab, pairs

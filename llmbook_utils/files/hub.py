@@ -25,19 +25,21 @@ HUB = {
 def find_folder(name_or_path: str | Path, with_tokenizer: bool) -> Path:
     """The folder of a model, downloaded first where it is a name of the hub's.
 
-    What is neither a name nor a folder raises FileNotFoundError, and a failed download
-    DownloadError.
+    A name is a name also as a Path, unless there is such a folder. What is neither a
+    name nor a folder raises FileNotFoundError, and a failed download DownloadError.
     """
-    if name_or_path in SHIPPED:
-        return SHIPPED[str(name_or_path)]
-    if name_or_path in HUB:
+    folder, name = Path(name_or_path), str(name_or_path)
+    if isinstance(name_or_path, Path) and folder.is_dir():
+        return folder
+    if name in SHIPPED:
+        return SHIPPED[name]
+    if name in HUB:
         files = (CONFIG, WEIGHTS, *(TOKENIZER if with_tokenizer else ()))
-        return download(str(name_or_path), files)
-    folder = Path(name_or_path)
+        return download(name, files)
     if not folder.is_dir():
         known = ", ".join(map(repr, SHIPPED | HUB))
         raise FileNotFoundError(
-            f"{str(name_or_path)!r} is no model ({known}) and no folder: there is no "
+            f"{name!r} is neither a model ({known}) nor a folder: there is no "
             f"folder {folder.absolute()}; check the spelling, or give the full path"
         )
     return folder
@@ -47,7 +49,10 @@ def download(name: str, files: tuple[str, ...]) -> Path:
     """The hub's cache folder with `files`, all of one version, or DownloadError."""
     # imported here: it takes a moment, and a folder needs none of it
     from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
 
+    # what the web client raises; another version of the hub has another client
+    web_error: type[BaseException] = HfHubHTTPError.__bases__[0]
     offline, version = is_set("LLMBOOK_OFFLINE"), "main"
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
     get = partial(hf_hub_download, endpoint=endpoint, local_files_only=offline)
@@ -55,9 +60,9 @@ def download(name: str, files: tuple[str, ...]) -> Path:
         for file in files:
             path = get(HUB[name], file, revision=version)
             version = Path(path).parent.name  # the commit that "main" means just now
-    except Exception as error:  # of the hub, of its web client and of the disk
+    except (OSError, web_error) as error:
         why = (
-            "LLMBOOK_OFFLINE forbids to download it; unset LLMBOOK_OFFLINE"
+            "LLMBOOK_OFFLINE forbids downloading it; unset LLMBOOK_OFFLINE"
             if offline
             else f"{' '.join(str(error).split())}; check the connection"
         )

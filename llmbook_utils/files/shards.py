@@ -11,8 +11,10 @@ import multiprocessing
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +39,13 @@ from llmbook_utils.tokenizer import (
 INDEX = "index.json"  # what the shards of a folder hold
 SPLITS = ("train", "validation")
 SHARD_TOKENS = 2**24  # 32 MiB as uint16
+LITTLE = 2**22  # bytes that one process tokenizes in about a second
+GUARD = (
+    "prepare() was to start processes, and they ended: each one runs your script from "
+    "its start; put the call below `if __name__ == '__main__':`, or give processes=1"
+)
+
+Part = tuple[str, int, bytes]  # a split, a length as UTF-8, ids as uint16
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ def list_works(source: str | Path) -> list[Work]:
     if source.is_dir():
         works = [Work(path) for path in sorted(source.rglob("*.txt"))]
     elif source.is_file():
-        with open(source, encoding="utf-8", newline="") as file:
+        with open(source, encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
         works = [read_row(source, number, row) for number, row in enumerate(rows, 2)]
     else:
@@ -98,7 +107,7 @@ def read_parts(
     the training part. A file that is not UTF-8 raises ValueError.
     """
     try:
-        text = work.path.read_text(encoding="utf-8")
+        text = work.path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{work.path} is not UTF-8 (byte {error.start}); convert it first"
@@ -121,7 +130,7 @@ def _start_process(folder: Path) -> None:
 
 def tokenize(
     work: Work, validation_share: float, left_out: frozenset[str]
-) -> list[tuple[str, int, bytes]]:
+) -> list[Part]:
     """Each part of a text as its split, its UTF-8 length and its ids as uint16.
 
     `<|endoftext|>` stands before each part: whatever comes next begins a new text.
@@ -179,6 +188,39 @@ class ShardWriter:
         shard["bytes"] += n_bytes
 
 
+def useful_processes(works: list[Work]) -> int:
+    """One for little text, which is done before others have started; else all cores."""
+    n_bytes = sum(work.path.stat().st_size for work in works)
+    return min(len(works), os.cpu_count() or 1) if n_bytes > LITTLE else 1
+
+
+@contextmanager
+def mapped(
+    job: Callable[[Work], list[Part]], works: list[Work], folder: Path, processes: int
+) -> Iterator[Iterator[list[Part]]]:
+    """What `job` makes of each work, in order, in this process or in several new ones.
+
+    Each has the tokenizer of `folder`. Several need a script that can be imported: one
+    that cannot raises RuntimeError.
+    """
+    if processes == 1:
+        _start_process(folder)
+        yield map(job, works)
+        return
+    if multiprocessing.parent_process() is not None:
+        raise RuntimeError(GUARD)
+    with ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),  # a fork copies locks
+        initializer=_start_process,
+        initargs=(folder,),
+    ) as pool:
+        try:
+            yield pool.map(job, works)
+        except BrokenProcessPool as error:
+            raise RuntimeError(GUARD) from error
+
+
 def prepare(
     source: str | Path,
     out: str | Path,
@@ -193,8 +235,10 @@ def prepare(
     """Turn texts into shards of uint16 ids in the folder `out`, and return its index.
 
     With `vocab_size` a tokenizer is learned from the texts; otherwise `tokenizer` is a
-    name or a folder for `get_encoding`. The folder appears when it is complete; one
-    that holds something already raises FileExistsError.
+    name or a folder for `get_encoding`. `processes` is how many work; None: one for
+    little text, else one per core. A script that has several work calls this below
+    `if __name__ == "__main__":`, or RuntimeError is raised. The folder appears when it
+    is complete; one that holds something already raises FileExistsError.
     """
     works, out = list_works(source), Path(out)
     words = frozenset(word.lower() for word in left_out)
@@ -215,14 +259,9 @@ def prepare(
         save_encoding(encoding, new)
         writer = ShardWriter(new)
         job = partial(tokenize, validation_share=validation_share, left_out=words)
-        with ProcessPoolExecutor(
-            processes,
-            mp_context=multiprocessing.get_context("spawn"),  # a fork copies locks
-            initializer=_start_process,
-            initargs=(new,),
-        ) as pool:
-            results = zip(works, pool.map(job, works), strict=True)
-            for work, parts in tqdm(results, "texts", len(works), disable=quiet_bars()):
+        with mapped(job, works, new, processes or useful_processes(works)) as results:
+            pairs = zip(works, results, strict=True)
+            for work, parts in tqdm(pairs, "texts", len(works), disable=quiet_bars()):
                 for split, n_bytes, ids in parts:
                     writer.add(split, work.repeat, n_bytes, ids)
         index = {"vocab_size": encoding.n_vocab, "shards": writer.shards}
@@ -243,7 +282,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 class TokenShards(Dataset[Batch]):
-    """Windows of tokens that follow on each other, out of files that stay on the disk.
+    """Windows of tokens that follow each other, out of files that stay on the disk.
 
     Item i is (inputs, targets), ids (T,) each, the targets one place further on. A
     shard that repeats is cut at other places each time. A split without a whole window

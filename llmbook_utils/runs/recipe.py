@@ -13,6 +13,16 @@ from typing import Any
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.schedule import Schedule
 
+COUNTS = ("batch_size", "accumulate", "eval_every", "eval_windows", "checkpoint_every")
+# what a value may be, by what is there without one, and what that is called
+KINDS: dict[type, tuple[type | tuple[type, ...], str]] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+    str: (str, "text in quotes"),
+    tuple: (tuple, "a list of numbers"),
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -21,8 +31,8 @@ class Recipe:
     model: GPTConfig
     init: str = "gpt2"
     steps: int = 1000  # optimizer steps
-    batch_size: int = 32  # windows a batch, of all processes together
-    accumulate: int = 1  # batches a step
+    batch_size: int = 32  # windows per batch, of all processes together
+    accumulate: int = 1  # batches per step
     lr: float = 1e-3  # at its peak
     warmup_steps: int = 0
     floor: float = 0.1  # share of the peak at the end
@@ -38,9 +48,15 @@ class Recipe:
 
     def __post_init__(self) -> None:
         create_schedule(self)  # which checks what it takes
-        for name in ("batch_size", "accumulate", "eval_every", "checkpoint_every"):
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if not self.clip > 0:  # inf: no limit
+            raise ValueError(f"clip is {self.clip}; it must be above 0")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(
+                f"betas are {list(self.betas)}; expected two numbers, from 0 to below 1"
+            )
 
 
 def create_schedule(recipe: Recipe) -> Schedule:
@@ -69,14 +85,25 @@ def read_recipe(path: str | Path, **changes: Any) -> Recipe:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in (content | changes).items()
     }
-    for name, value in settings.items():
-        wanted = type(getattr(Recipe, name))
-        if not isinstance(value, (int, float) if wanted is float else wanted):
-            raise ValueError(f"{path}: {name} is {value!r}; it must be {wanted}")
+    for given, kind in ((settings, Recipe), (shape, GPTConfig)):
+        for name, value in given.items():
+            check_kind(path, name, value, getattr(kind, name))
     try:
         return Recipe(GPTConfig(**shape), **settings)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def check_kind(path: Path, name: str, value: Any, default: Any) -> None:
+    """Raise ValueError where a value is of another kind than the default."""
+    kinds, called = KINDS[type(default)]
+    parts = value if isinstance(value, tuple) else ()
+    numbers = all(type(part) in (int, float) for part in parts)
+    # True is an int, too
+    right = isinstance(value, kinds) and isinstance(value, bool) == (kinds is bool)
+    if not right or not numbers:
+        said = list(value) if isinstance(value, tuple) else value
+        raise ValueError(f"{path}: {name} is {said!r}; it must be {called}")
 
 
 def settle_recipe(out: Path, recipe: Recipe) -> None:
@@ -91,7 +118,7 @@ def settle_recipe(out: Path, recipe: Recipe) -> None:
             name = other[0]
             raise ValueError(
                 f"{out} holds a run with {name} = {theirs.get(name)}, not "
-                f"{ours[name]}; go on with its recipe, or give another --out"
+                f"{ours[name]}; continue with its recipe, or give another --out"
             )
     else:
         out.mkdir(parents=True, exist_ok=True)

@@ -69,6 +69,7 @@ def test_a_number_equals_itself_moved_by_a_unit_and_not_by_a_percent(x, digits):
     assert not same(printed, f"{far:.{digits}f}")
 
 
+@pytest.mark.slow
 def test_nbval_uses_it(tmp_path):
     """The first stored output is near enough; the other two are wrong."""
     cases = [(0.3310718, "0.3310717\n"), (0.35, "0.33\n"), (3, "4\n")]

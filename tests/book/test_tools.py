@@ -142,6 +142,7 @@ def notebook_file(path, *sources):
     return path
 
 
+@pytest.mark.slow
 def test_execute_stores_the_same_bytes_each_time(tmp_path):
     path = notebook_file(
         tmp_path / "x.ipynb",

@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LATER = "f" * 40  # what "main" means after somebody has pushed
 
 
 class HubServer(ThreadingHTTPServer):
@@ -17,6 +18,7 @@ class HubServer(ThreadingHTTPServer):
         self.repositories = repositories
         self.seen: list[tuple[str, str]] = []  # method and path of each request
         self.cut: int | None = None  # hangs up after so many bytes of a body
+        self.pushed_after = 10**6  # requests, after which "main" is another commit
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -47,7 +49,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(
                 "X-Error-Code", "EntryNotFound" if folder else "RepoNotFound"
             )
-        self.send_header("X-Repo-Commit", COMMIT)
+        pushed = len(self.server.seen) > self.server.pushed_after
+        commit = LATER if pushed and version == "main" else COMMIT
+        self.send_header("X-Repo-Commit", commit)
         self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -1,9 +1,11 @@
 """Small models, ids, and the names of all that happens inside; for many tests."""
 
+import math
 import tempfile
 from dataclasses import replace
 
 import torch
+from torch import nn
 from transformers import GPT2LMHeadModel
 
 from llmbook_utils.config import GPTConfig
@@ -80,6 +82,28 @@ def vivid(config, seed=0):
     model = build(config, seed)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+def lifelike(model, seed=0):
+    """Set all weights as training leaves them: small vectors, norms near 1, no 0 bias.
+
+    Then the vectors of the first block are so small that the norms' epsilon counts, and
+    those inside the feed-forward network so large that the form of GELU does.
+    """
+    torch.manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if name.endswith("scale"):
+            nn.init.normal_(parameter, mean=1.0, std=0.1)
+        elif "embedding" in name:
+            nn.init.normal_(parameter, std=0.03)
+        elif parameter.dim() == 2:
+            nn.init.normal_(parameter, std=1.2 / math.sqrt(parameter.shape[1]))
+        else:
+            nn.init.normal_(parameter, std=0.1)
+    if model.config.tie_embeddings:  # logits of a size that says something
+        mean = 2 / (0.03 * math.sqrt(model.config.emb_dim))
+        nn.init.normal_(model.final_norm.scale, mean=mean, std=0.1 * mean)
     return model
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from models import TINY, build
+from models import TINY, build, lifelike
 from safetensors.torch import load_file, save_file
 
 from llmbook_utils.files.datasets import load_text
@@ -30,10 +30,7 @@ def folder(tokenizer, tmp_path):
 
 def varied(config, seed=0):
     """A model with weights far from the initial ones: no bias is 0, no scale is 1."""
-    model = build(config, seed)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3 / parameter.shape[-1] ** 0.5)
-    return model
+    return lifelike(build(config, seed), seed)
 
 
 def assert_same_weights(loaded, model):

@@ -101,6 +101,16 @@ def test_dropout_leaves_the_returned_weights_whole():
     torch.testing.assert_close(attention(x), attention(x, see=watch))
 
 
+@pytest.mark.parametrize("see", [unseen, watch])
+def test_dropout_acts_on_both_ways_in_training_only(see):
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(GPTConfig(emb_dim=12, n_heads=3, drop_rate=0.5))
+    x = torch.randn(1, 6, 12)
+    assert not torch.equal(attention(x, see=see), attention(x, see=see))
+    attention.eval()
+    assert torch.equal(attention(x, see=see), attention(x, see=see))
+
+
 def test_a_query_that_may_look_at_nothing_gathers_nothing_on_both_ways():
     q, k, v = random_qkv(3, 3)
     allowed = torch.ones(2, 1, 3, 3, dtype=torch.bool)

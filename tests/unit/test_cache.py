@@ -33,3 +33,12 @@ def test_appending_moves_no_memory():
     assert keys[0, 0, :, 0].tolist() == [1, 1, 1, 1, 1, 3]
     assert values[0, 0, :, 0].tolist() == [2, 2, 2, 2, 2, 1]
     assert cache.layers[1].length == 0
+
+
+def test_it_holds_the_models_kind_of_numbers():
+    cache = KVCache(TINY, 2, dtype=torch.bfloat16)
+    for layer in cache.layers:
+        assert layer.keys.dtype == layer.values.dtype == torch.bfloat16
+    model = build().to(torch.bfloat16)
+    with torch.no_grad():
+        assert model(some_ids(2, 3), cache=cache).dtype == torch.bfloat16

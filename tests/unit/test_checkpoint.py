@@ -52,6 +52,7 @@ def die_half_way(tensors, path, metadata):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
 def test_a_killed_run_goes_on_with_the_very_same_losses(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -25,6 +25,7 @@ from llmbook_utils.files.datasets import Dataset, DownloadError, fetch, load_tex
 BODY = "".join(f"{line:07d} is one line of a text\n" for line in range(10_000)).encode()
 HALF = 120 * 1024  # at the border of two pieces, so that every byte sent is kept
 GOOD = Answer(BODY)
+ROUNDS = datasets.ROUNDS  # what readers have; most tests here ask once only
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "TIMEOUT", (2, 0.3))
+    monkeypatch.setattr(datasets, "TIMEOUT", (2, 1.0))
 
 
 Register = Callable[..., Path]
@@ -187,6 +188,19 @@ def test_next_mirror_helps(server: BadServer, register: Register, cache: Path) -
     assert files(cache) == WHOLE
 
 
+def test_every_mirror_is_asked_twice(
+    server: BadServer,
+    register: Register,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(datasets, "ROUNDS", ROUNDS)
+    busy, broken = Answer(status=503), Answer(status=500)
+    register(server.plan("/a", busy, GOOD), server.plan("/b", broken, broken))
+    assert fetch("sample").read_bytes() == BODY
+    assert [seen.path for seen in server.seen] == ["/a", "/b", "/a"]
+
+
 def test_second_try_goes_on(
     server: BadServer,
     register: Register,
@@ -208,7 +222,7 @@ def test_stall_before_the_answer(register: Register, cache: Path) -> None:
         hang_up.start()
         message = failure()
         hang_up.cancel()
-    assert f"{url}: the server stalled: 2 s to connect, 0.3 s for bytes" in message
+    assert f"{url}: the server stalled: 2 s to connect, 1.0 s for bytes" in message
     assert files(cache) == {}
 
 
@@ -529,10 +543,11 @@ def test_load_text_from_a_path(tmp_path: Path) -> None:
     assert load_text(path) == load_text(str(path)) == "one\ntwo €\n"
 
 
-def test_a_path_object_is_never_a_name(
+def test_a_path_object_is_a_name_unless_there_is_such_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert load_text(Path("story")) == load_text("story")
     Path("story").write_text("mine")
     assert load_text(Path("story")) == load_text("./story") == "mine"
     assert load_text("story") != "mine"
@@ -543,7 +558,7 @@ def test_load_text_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(FileNotFoundError) as caught:
         load_text("storry")
     message = str(caught.value)
-    assert "'storry' is no data set ('story', 'the-verdict'" in message
+    assert "'storry' is neither a data set ('story', 'the-verdict'" in message
     assert f"there is no {tmp_path / 'storry'}" in message
 
 

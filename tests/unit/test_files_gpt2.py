@@ -1,14 +1,18 @@
 """What can be wrong with a model's files: each fault is named, and nothing else happens."""
 
+import json
 import pickle
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from saved_models import SMALL, assert_same_weights, change, folder, tokenizer, varied
+from transformers import GPT2Tokenizer
 
+from llmbook_utils.files.gpt2 import bare_name, read_tokenizer_json
 from llmbook_utils.pretrained import load_pretrained, save_pretrained
+from llmbook_utils.tokenizer import save_encoding
 
 __all__ = ["folder", "tokenizer"]
 
@@ -26,6 +30,117 @@ def test_masks_and_a_second_copy_of_a_tied_weight_are_skipped(folder):
         ValueError, match=r"'lm_head\.weight' differs from 'wte\.weight'"
     ):
         load_pretrained(folder)
+
+
+WRAPPED = [
+    "_orig_mod.",
+    "module.",
+    "_orig_mod.module.transformer.",
+    "module._orig_mod.",
+]
+
+
+@pytest.mark.parametrize("prefix", WRAPPED)
+def test_names_lose_what_wrappers_put_before_them(prefix, folder):
+    weights = load_file(folder / "model.safetensors")
+    save_file({prefix + n: w for n, w in weights.items()}, folder / "model.safetensors")
+    assert_same_weights(load_pretrained(folder)[0], varied(SMALL))
+    twice = {prefix + "wte.weight": weights["wte.weight"].clone(), **weights}
+    save_file(twice, folder / "model.safetensors")
+    with pytest.raises(
+        ValueError, match=r"model.safetensors holds 'wte\.weight' twice"
+    ):
+        load_pretrained(folder)
+
+
+def test_a_compiled_block_has_its_names_too():
+    assert bare_name("h.0._orig_mod.ln_1.weight") == "h.0.ln_1.weight"
+
+
+@pytest.fixture
+def parts(folder):
+    """The weights in two files, and an index that says what is where."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names, where = sorted(weights), {}
+    for i, some in enumerate((names[:9], names[9:])):
+        file = f"model-{i + 1:05}-of-00002.safetensors"
+        save_file({name: weights[name] for name in some}, folder / file)
+        where |= dict.fromkeys(some, file)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    return index
+
+
+def test_weights_in_several_files_are_read(parts, folder):
+    assert_same_weights(load_pretrained(folder)[0], varied(SMALL))
+
+
+def test_a_part_that_is_missing_or_broken_is_named(parts, folder):
+    part = folder / "model-00002-of-00002.safetensors"
+    content = part.read_bytes()
+    part.write_bytes(content[:99])
+    with pytest.raises(
+        ValueError, match=r"model-00002-of-00002\.safetensors is broken"
+    ):
+        load_pretrained(folder)
+    part.unlink()
+    with pytest.raises(FileNotFoundError, match=r"index\.json names model-00002-of"):
+        load_pretrained(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": {"a": "../b"}}'])
+def test_an_index_that_is_none_is_named(content, parts, folder):
+    parts.write_text(content)
+    with pytest.raises(ValueError, match=r"index\.json is not an index of weights"):
+        load_pretrained(folder)
+
+
+# tokenizer.json
+
+
+def test_a_tokenizer_json_has_what_the_two_files_have(tmp_path, tokenizer):
+    save_encoding(tokenizer, tmp_path)
+    GPT2Tokenizer.from_pretrained(tmp_path).save_pretrained(tmp_path / "theirs")
+    vocab, merges = read_tokenizer_json(tmp_path / "theirs" / "tokenizer.json")
+    assert vocab == json.loads((tmp_path / "vocab.json").read_text("utf-8"))
+    lines = (tmp_path / "merges.txt").read_text("utf-8").splitlines()
+    assert merges == lines[1:]
+
+
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False}
+GOOD_JSON = {
+    "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
+    "pre_tokenizer": BYTE_LEVEL,
+    "added_tokens": [{"id": 3, "content": "<|endoftext|>", "special": True}],
+}
+
+
+@pytest.mark.parametrize("merges", [["a b"], [["a", "b"]]])
+def test_merges_are_pairs_or_texts(merges, tmp_path):
+    model = GOOD_JSON["model"] | {"merges": merges}
+    (tmp_path / "t.json").write_text(json.dumps(GOOD_JSON | {"model": model}))
+    vocab = {"a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3}
+    assert read_tokenizer_json(tmp_path / "t.json") == (vocab, ["a b"])
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"model": GOOD_JSON["model"] | {"type": "Unigram"}}, "'Unigram'.*'BPE'"),
+        ({"model": {"type": "WordPiece"}}, "not a tokenizer of byte pairs"),
+        ({"pre_tokenizer": {"type": "Split"}}, "way to cut text is 'Split'"),
+        ({"pre_tokenizer": None}, "way to cut text is None"),
+        ({"pre_tokenizer": BYTE_LEVEL | {"add_prefix_space": True}}, "first word is T"),
+        ({"pre_tokenizer": BYTE_LEVEL | {"use_regex": False}}, "pattern is False"),
+        ({"normalizer": {"type": "NFC"}}, "normalizer is"),
+        ({"added_tokens": 3}, "not a tokenizer"),
+    ],
+)
+def test_a_tokenizer_that_is_not_gpt2s_is_refused(change, says, tmp_path):
+    (tmp_path / "t.json").write_text(json.dumps(GOOD_JSON | change))
+    with pytest.raises(ValueError, match=rf"t\.json.*{says}.*tokenizer=…"):
+        read_tokenizer_json(tmp_path / "t.json")
 
 
 NAN = torch.full((72,), torch.nan)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import TINY, as_transformers, build, sampling, some_ids
+from models import TINY, as_transformers, build, sampling, some_ids, vivid
 
 from llmbook_utils.generate import (
     Sampling,
@@ -76,16 +76,43 @@ def test_a_left_padded_batch_continues_as_each_alone(model, use_cache):
         assert torch.equal(together[row : row + 1], alone)
 
 
-def test_each_sequence_stops_at_its_own_end(model):
-    ids = some_ids(4, 3, seed=8)
-    free = generate(model, ids, 12)[:, 3:]
+class Script(GPTModel):
+    """Says what each row of a table (B, n) holds, one column after the other."""
+
+    def __init__(self, table):
+        super().__init__(TINY)
+        self.table, self.at = torch.tensor(table), -1
+
+    def forward(self, ids, *, mask=None, cache=None):
+        self.at += 1
+        said = torch.nn.functional.one_hot(self.table[:, self.at], TINY.vocab_size)
+        return said[:, None] * 9.0
+
+
+def test_each_sequence_stops_at_its_own_end():
+    table = [[5, 9, 7, 8], [1, 2, 3, 4], [9, 1, 9, 1]]
+    ended = generate(Script(table), some_ids(3, 2), 4, eos_id=9, use_cache=False)
+    assert ended[:, 2:].tolist() == [[5, 9, 9, 9], [1, 2, 3, 4], [9, 9, 9, 9]]
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_the_end_of_one_sequence_changes_no_other(model, use_cache):
+    options = {"temperature": 1.5, "seed": 4, "use_cache": use_cache}
+    free = generate(model, some_ids(4, 3, seed=8), 12, **options)[:, 3:]
     eos = free[0, 4].item()
-    ended = generate(model, ids, 12, eos_id=eos)[:, 3:]
+    ended = generate(model, some_ids(4, 3, seed=8), 12, eos_id=eos, **options)[:, 3:]
+    ends = []
     for before, after in zip(free.tolist(), ended.tolist(), strict=True):
         at = before.index(eos) if eos in before else len(before)
-        n = min(at + 1, len(after))
-        assert after[:n] == before[:n]
-        assert set(after[n:]) <= {eos}
+        assert after == (before[: at + 1] + [eos] * len(before))[: len(after)]
+        ends.append(at)
+    assert len(set(ends)) > 1, "all end at one step: the example shows nothing"
+
+
+def test_dropout_is_off_whatever_mode_the_model_is_in():
+    model = vivid(replace(TINY, drop_rate=0.5))
+    expected = generate(model.eval(), some_ids(2, 3), 15)
+    assert torch.equal(generate(model.train(), some_ids(2, 3), 15), expected)
 
 
 def test_it_ends_early_when_all_have_ended(model):

@@ -1,12 +1,14 @@
 """Models by name: shipped ones need no network, others are fetched once from a hub."""
 
 import threading
+from pathlib import Path
 
 import pytest
-from hub_server import HubServer
+from hub_server import COMMIT, HubServer
 from saved_models import FILES, SMALL, assert_same_weights, folder, tokenizer, varied
 
 from llmbook_utils.files.datasets import DownloadError
+from llmbook_utils.files.hub import SHIPPED, find_folder
 from llmbook_utils.pretrained import load_pretrained
 
 __all__ = ["folder", "tokenizer"]
@@ -40,6 +42,15 @@ def test_download_once_and_use_it_offline(hub, tokenizer, monkeypatch):
     assert not hub.seen
 
 
+def test_all_files_are_of_one_version_also_when_somebody_pushes(hub):
+    hub.pushed_after = 2
+    assert_same_weights(load_pretrained("gpt2")[0], varied(SMALL))
+    versions = [path.split("/")[-2] for _, path in hub.seen]
+    first = next(i for i, (_, path) in enumerate(hub.seen) if "config" not in path)
+    assert set(versions[:first]) <= {"main", COMMIT}
+    assert set(versions[first:]) == {COMMIT}
+
+
 def test_a_given_tokenizer_is_not_downloaded(hub, tokenizer):
     for file in ("vocab.json", "merges.txt"):
         (hub.repositories["openai-community/gpt2"] / file).unlink()
@@ -71,9 +82,35 @@ def test_a_hub_that_is_not_there(hub, monkeypatch):
         load_pretrained("gpt2")
 
 
+def test_a_connection_that_breaks(hub, monkeypatch):
+    hub.cut = 20
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between its tries
+    with pytest.raises(DownloadError, match="check the connection"):
+        load_pretrained("gpt2")
+
+
+def test_a_bug_is_not_called_a_connection_problem(hub, monkeypatch):
+    def bug(*_, **__):
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", bug)
+    with pytest.raises(KeyError, match="a mistake"):
+        load_pretrained("gpt2")
+
+
+def test_a_name_may_be_a_path_unless_there_is_such_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        find_folder(Path("mini"), True) == find_folder("mini", True) == SHIPPED["mini"]
+    )
+    (tmp_path / "mini").mkdir()
+    assert find_folder(Path("mini"), True) == Path("mini")
+    assert find_folder("mini", True) == SHIPPED["mini"]
+
+
 def test_an_unknown_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        FileNotFoundError, match=r"'gpt3' is no model \('mini', 'gpt2', 'gpt2-m"
+        FileNotFoundError, match=r"'gpt3' is neither a model \('mini', 'gpt2', 'gpt2-m"
     ):
         load_pretrained("gpt3")

@@ -72,6 +72,7 @@ def test_an_independent_implementation_agrees(mini, tmp_path):
             torch.testing.assert_close(ours, reference, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_story_costs_what_unseen_english_costs(mini):
     bits = bits_per_byte(*mini, load_text("story"), context_length=256)
     assert 1.2 < bits < 1.9
@@ -92,6 +93,7 @@ def words_of(mini, prompts, n_new, seed):
     return {word for text in texts for word in re.findall(r"\w+", text)}
 
 
+@pytest.mark.slow
 def test_its_samples_hold_no_slur(mini):
     end = mini[1].encode_single_token("<|endoftext|>")
     words = words_of(mini, torch.full((50, 1), end), 100, seed=0)
@@ -99,6 +101,7 @@ def test_its_samples_hold_no_slur(mini):
     assert not words & LEFT_OUT
 
 
+@pytest.mark.slow
 def test_a_thousand_continuations_hold_no_slur(mini, one_thread):
     ids = mini[1].encode_ordinary(load_text("story"))[:4000]
     prompts = torch.tensor(ids).view(1000, 4)
@@ -206,7 +209,7 @@ def test_the_command_takes_its_options(capsys):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--model", "nowhere"], "'nowhere' is no model"),
+        (["--model", "nowhere"], "'nowhere' is neither a model"),
         (["--top-p", "2"], "top_p is 2.0; it must be"),
         (["--tokens", "-1"], "max_new_tokens is -1"),
     ],

@@ -1,12 +1,13 @@
 """The model: equal to an independent one, blind to the future, the same in every way of use."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import TINY, as_transformers, build, some_ids
+from models import TINY, as_transformers, build, lifelike, some_ids, vivid
 
 from llmbook_utils.cache import KVCache
 from llmbook_utils.config import (
@@ -17,7 +18,7 @@ from llmbook_utils.config import (
     MINI,
     GPTConfig,
 )
-from llmbook_utils.model import GPTModel
+from llmbook_utils.model import GPTModel, attention_mask
 
 
 @pytest.mark.parametrize(
@@ -31,13 +32,12 @@ from llmbook_utils.model import GPTModel
     ids=["tiny", "mini", "one head", "odd sizes"],
 )
 def test_logits_and_attention_equal_an_independent_model(config):
-    model = build(config)
-    for parameter in model.parameters():  # far from the initial values
-        torch.nn.init.normal_(parameter, std=0.3 / math.sqrt(parameter.shape[-1]))
+    model = lifelike(build(config))
     ids = some_ids(2, config.context_length, config=config)
     expected = as_transformers(model)(ids, output_attentions=True)
     with torch.no_grad():
         logits, attention = model(ids, return_attention=True)
+        assert 0.3 < logits.std() < 5, "too small to tell, or larger than real ones"
         torch.testing.assert_close(model(ids), expected.logits, atol=1e-4, rtol=0)
     torch.testing.assert_close(logits, expected.logits, atol=1e-4, rtol=0)
     for ours, theirs in zip(attention, expected.attentions, strict=True):
@@ -125,13 +125,54 @@ def test_a_tied_weight_is_one_parameter_whatever_happens():
 
 
 def test_dropout_works_in_training_only():
-    config = GPTConfig(
-        vocab_size=61, context_length=24, emb_dim=24, n_heads=3, n_layers=2
-    )
-    model, ids = build(config), some_ids(2, 24)
+    model, ids = build(replace(TINY, drop_rate=0.5)), some_ids(2, 24)
     assert torch.equal(model(ids), model(ids))
     model.train()
     assert not torch.equal(model(ids), model(ids))
+
+
+def test_dropout_acts_on_the_embedding_and_on_what_each_layer_adds():
+    model = vivid(replace(TINY, drop_rate=0.5)).train()
+    seen = {}
+    model(some_ids(2, 24), see=seen.setdefault)
+    parts = {"embedding": seen["embedding"]}
+    x = seen["embedding"]
+    for i in range(TINY.n_layers):
+        residual, output = seen[f"blocks.{i}.residual"], seen[f"blocks.{i}.output"]
+        parts[f"attention {i}"], parts[f"feed-forward {i}"] = (
+            residual - x,
+            output - residual,
+        )
+        x = output
+    for name, part in parts.items():
+        assert (part == 0).float().mean().item() == pytest.approx(0.5, abs=0.1), name
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_weights_start_as_gpt_2s_did(tied):
+    model = build(replace(MINI, tie_embeddings=tied))
+    for name, parameter in model.named_parameters():
+        std, mean = parameter.std().item(), parameter.mean().item()
+        if name.endswith(("attention.out.weight", "feed_forward.down_proj.weight")):
+            assert std == pytest.approx(0.02 / math.sqrt(2 * MINI.n_layers), rel=0.02)
+        elif parameter.dim() == 2:
+            assert std == pytest.approx(0.02, rel=0.02), name
+        else:
+            assert (mean, std) == (float(name.endswith("scale")), 0), name
+
+
+def test_a_padded_query_sees_itself_alone():
+    real = torch.tensor([[False, False, True, True]])
+    allowed = attention_mask(real, 4)[0, 0]
+    assert allowed.int().tolist() == [
+        [1, 0, 0, 0],
+        [0, 1, 0, 0],
+        [0, 0, 1, 0],
+        [0, 0, 1, 1],
+    ]
+    _, weights = build()(some_ids(1, 4), mask=real, return_attention=True)
+    for layer in weights:
+        torch.testing.assert_close(layer.sum(dim=-1), torch.ones(1, 3, 4))
 
 
 def test_too_many_tokens_are_refused():

@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import BatchSampler
 
+from llmbook_utils import pretrain as module
 from llmbook_utils.files.shards import prepare
 from llmbook_utils.loss import IGNORED
 from llmbook_utils.model import GPTModel
@@ -106,6 +108,7 @@ def test_a_run_leaves_a_model_that_loads_and_its_log(tokens, tmp_path):
     assert encoding.n_vocab == 300
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_the_same_losses(tokens, tmp_path):
     recipe = write_recipe(tmp_path / "r.toml", steps=400, checkpoint_every=400)
     command = [sys.executable, "-m", "llmbook_utils", "train", tokens]
@@ -154,7 +157,48 @@ def test_tokens_of_another_vocabulary_are_refused(tokens, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_validation_windows_are_spread_evenly(tokens):
+    recipe = replace(RECIPE, eval_windows=4, model=replace(TINY, context_length=8))
+    subset = create_loaders(tokens, recipe)[1].dataset
+    gaps = [b - a for a, b in pairwise([*subset.indices, len(subset.dataset)])]
+    assert subset.indices[0] == 0 and len(gaps) == 4
+    assert min(gaps) > 1 and max(gaps) - min(gaps) <= 1
+    more = replace(recipe, eval_windows=10**6)
+    assert len(create_loaders(tokens, more)[1].dataset) == len(subset.dataset)
+
+
+def test_the_optimizer_has_the_recipes_numbers(tokens, tmp_path):
+    recipe = replace(RECIPE, steps=1, betas=(0.5, 0.6), weight_decay=0.3)
+    pretrain(tokens, tmp_path, recipe)
+    with safe_open(tmp_path / "checkpoint.safetensors", "pt") as file:
+        decay, rest = json.loads(file.metadata()["checkpoint"])["optimizer"]
+    assert decay["betas"] == rest["betas"] == [0.5, 0.6]
+    assert (decay["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
+
+
 # several processes
+
+
+def test_each_process_drops_others_and_starts_with_the_same_weights(
+    tokens, tmp_path, monkeypatch
+):
+    first_draws, weights = [], []
+
+    def note(model, *rest, **options):
+        weights.append(model.head.weight.detach().clone())
+        first_draws.append(torch.rand(4).tolist())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "train", note)
+    monkeypatch.setattr(module, "DistributedDataParallel", lambda model: model)
+    for rank in range(4):
+        place = (rank, 4, torch.device("cpu"))
+        monkeypatch.setattr(module, "start_processes", lambda place=place: place)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(tokens, tmp_path, RECIPE)
+    for i, j in combinations(range(4), 2):
+        assert first_draws[i] != first_draws[j]
+        assert torch.equal(weights[i], weights[j])
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
@@ -218,6 +262,7 @@ def torchrun(*arguments):
         run.wait(60)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one(tmp_path):
     with torchrun(__file__, tmp_path / "gradients.safetensors") as run:
         _, said = run.communicate(timeout=120)
@@ -230,6 +275,7 @@ def test_two_processes_have_the_gradients_of_one(tmp_path):
         assert torch.allclose(found[name], parameter.grad, rtol=1e-5, atol=1e-7), name
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_would(tokens, tmp_path):
     recipe = write_recipe(tmp_path / "r.toml")
     command = ["-m", "llmbook_utils", "train", tokens, "--recipe", recipe]
@@ -243,6 +289,7 @@ def test_two_processes_train_as_one_would(tokens, tmp_path):
     assert load_pretrained(tmp_path / "two/model")[0].config == TINY
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks up processes in /proc")
 @pytest.mark.parametrize("victim", [0, 1])
 def test_when_one_process_dies_all_end_and_the_checkpoint_stays(

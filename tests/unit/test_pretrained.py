@@ -41,8 +41,10 @@ def theirs_of(config, seed=0):
     shape = {pretrained.GPT2_KEYS[k]: getattr(config, k) for k in pretrained.GPT2_KEYS}
     tied = config.tie_embeddings
     model = GPT2LMHeadModel(GPT2Config(**shape, tie_word_embeddings=tied)).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3 / parameter.shape[-1] ** 0.5)
+    for name, parameter in model.named_parameters():
+        mean = float(parameter.dim() == 1 and ".ln_" in name and "weight" in name)
+        std = 0.03 if name.endswith(("wte.weight", "wpe.weight")) else 0.1
+        torch.nn.init.normal_(parameter, mean=mean, std=std)
     return model
 
 
@@ -140,6 +142,11 @@ def test_all_comes_back(tokenizer, tmp_path):
     assert encoding.encode("The sea is late.") == tokenizer.encode("The sea is late.")
     save_pretrained(loaded, encoding, tmp_path / "a" / "new")  # onto its own pages
     assert_same_weights(load_pretrained(str(tmp_path / "a" / "new"))[0], model)
+
+
+def test_the_dropout_is_that_of_the_residual_stream(folder):
+    change(folder, attn_pdrop=0.3, resid_pdrop=0.2, embd_pdrop=0.1)
+    assert load_pretrained(folder)[0].config.drop_rate == 0.2
 
 
 def test_the_file_is_mapped_and_training_leaves_it_alone(folder):

@@ -30,6 +30,7 @@ def test_an_installed_package_has_them_in_a_folder_of_its_own(tmp_path, monkeypa
     assert load_result("some") == {"steps": 3}
 
 
+@pytest.mark.slow
 def test_a_wheel_holds_what_the_pages_need(tmp_path):
     command = ["pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w"]
     source = tmp_path / "source"

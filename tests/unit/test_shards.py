@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -145,11 +147,56 @@ def test_a_known_tokenizer_can_be_used(texts, tmp_path):
     assert text == "".join(END_OF_TEXT + TEXTS[name] for name in sorted(TEXTS))
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(texts, tmp_path):
     for n in (1, 2):
         prepare(texts, tmp_path / str(n), vocab_size=290, processes=n)
     for file in (tmp_path / "1").iterdir():
         assert file.read_bytes() == (tmp_path / "2" / file.name).read_bytes()
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text_or_a_manifest(tmp_path):
+    mark = b"\xef\xbb\xbf"
+    (tmp_path / "a.txt").write_bytes(mark + "The lamp is lit. \ufeff".encode() * 30)
+    (tmp_path / "works.tsv").write_bytes(mark + b"file\tsplit\na.txt\ttrain\n")
+    prepare(tmp_path / "works.tsv", tmp_path / "out", processes=1)
+    text = get_encoding("gpt2").decode(ids_of(tmp_path / "out", "train"))
+    assert text.startswith(f"{END_OF_TEXT}The lamp is lit. \ufeff")
+
+
+SCRIPT = """
+from llmbook_utils.files.shards import prepare
+print(prepare("texts", "tokens", processes={})["vocab_size"])
+"""
+
+
+@pytest.mark.parametrize("processes", [None, 1])
+def test_a_plain_script_prepares_little_text(texts, tmp_path, processes):
+    (tmp_path / "go.py").write_text(SCRIPT.format(processes), "utf-8")
+    run = subprocess.run([sys.executable, "go.py"], cwd=tmp_path, capture_output=True)
+    assert (run.stdout, run.stderr) == (b"50257\n", b"")
+
+
+@pytest.mark.slow
+def test_a_plain_script_that_starts_processes_is_told_what_to_do(texts, tmp_path):
+    (tmp_path / "go.py").write_text(SCRIPT.format(2), "utf-8")
+    run = subprocess.run(
+        [sys.executable, "go.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("RuntimeError: prepare() was to start processes")
+    assert "if __name__ == '__main__':" in last and "processes=1" in last
+    assert not (tmp_path / "tokens").exists()
+
+
+def test_many_processes_are_for_much_text(texts, monkeypatch):
+    works = list_works(texts)
+    assert shards.useful_processes(works) == 1
+    monkeypatch.setattr(shards, "LITTLE", 100)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert shards.useful_processes(works) == 2
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert shards.useful_processes(works) == len(works) == 3
 
 
 def test_paragraphs_with_a_word_to_leave_out_are_dropped_from_training(tmp_path):
@@ -187,6 +234,7 @@ def test_a_source_that_is_missing_or_empty(tmp_path):
         list_works(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_text_that_is_not_utf8_leaves_nothing_behind(texts, tmp_path):
     (texts / "e.txt").write_bytes(b"caf\xe9")
     before = sorted(tmp_path.rglob("*"))

@@ -282,3 +282,10 @@ def test_evaluation_does_not_change_how_training_goes_on():
         )
         losses.append(history.curve("loss")[1])
     assert losses[0] == losses[1]
+
+
+def test_the_optimizer_has_the_numbers_that_were_asked_for():
+    optimizer = create_optimizer(build(), 2e-3, weight_decay=0.3, betas=(0.5, 0.6))
+    assert [group["betas"] for group in optimizer.param_groups] == [(0.5, 0.6)] * 2
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
+    assert [group["lr"] for group in optimizer.param_groups] == [2e-3] * 2
