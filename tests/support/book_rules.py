@@ -21,7 +21,7 @@ RULES: list[Rule] = []
 GOALS, SUMMARY, EXERCISES = "What you will be able to do", "Summary", "Exercises"
 READ_ON = "Where to read on"
 TAGS = re.compile(
-    r"colab-setup|parameters|(hide|remove)-input|remove-cell|nbval-ignore-output|lib:\w+|"
+    r"colab-setup|parameters|(hide|remove)-input|remove-cell|nbval-ignore-output|times|lib:\w+|"
     r"(exercise|hints|solution):(\d+|[A-Z])\.\d+"
 )
 HTML = {"details", "summary", "br", "kbd", "sub", "sup"}
