@@ -259,7 +259,7 @@ class MultiHeadAttention {
     this.values = source.room(C);
   }
 
-  /** (T, C) -> (T, C), for T tokens that follow the `before` tokens whose keys and values are kept. */
+  /** (T, C) -> (T, C), for T tokens after the `before` ones whose keys and values are kept. */
   forward(out, x, T, before, trace) {
     const { name, kernel, H, D, qkv, context, keys, values, scores } = this;
     kernel.linear(qkv, x, T, this.project);
