@@ -51,7 +51,7 @@ class ModelMap(LiveWidget):
 
     `block` is open at first, and its tensors are stored: about 20 kB of the page a
     token, so the text is best short. The last 24 tokens of a longer one are read. A
-    block that the model has not raises ValueError, one that is no whole number
+    block that the model does not have raises ValueError, one that is not a whole number
     TypeError; what LiveWidget refuses is refused.
     """
 

@@ -30,7 +30,8 @@ LOOKS = {
     ),
     "narrow-dark": (390, "dark", None),
 }
-LARGEST = 400_000
+LARGEST = 400_000  # bytes
+MOST_CODE = 70_000
 PATIENCE = 10_000
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(
     encoding="utf-8"
@@ -167,13 +168,17 @@ def test_axe_finds_nothing(visit: Visit) -> None:
 
 
 def test_weighs_little_before_it_is_touched(visit: Visit, site: Path) -> None:
-    """Our own modules and the widgets' states, gzipped, as the page loads them by itself."""
+    """The widgets' code and their states, gzipped, as the page loads them by itself."""
     base = urlsplit(build_site.base_url()).path or "/"
     paths = {urlsplit(url).path.removeprefix(base) for url in visit.log.requests}
     ours = [
         site / path for path in sorted(paths) if path.startswith("_static/widgets/")
     ]
     sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in ours}
+    code = {
+        path.name: sizes[path.name] for path in ours if path.suffix in (".js", ".css")
+    }
+    assert sum(code.values()) <= MOST_CODE, code
     sizes["states"] = len(gzip.compress(json.dumps(visit.states).encode()))
     assert sum(sizes.values()) <= LARGEST, sizes
 

@@ -141,7 +141,7 @@ const within = (block) => (place) =>
  */
 export function placeOf({ tensor, index }, i, { emb_dim, n_heads }) {
   const D = emb_dim / n_heads;
-  // attention.out reads the heads of a token one behind the other
+  // attention.out reads the heads of a token one after the other
   if (tensor.endsWith("attention.context") && index.length === 1)
     return { tensor, index: [Math.floor(i / D), index[0], i % D] };
   // attention.context reads one number of each token's value
