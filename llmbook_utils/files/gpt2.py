@@ -18,7 +18,7 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 TOKENIZER = ("vocab.json", "merges.txt")
 
 # what torch.compile, other wrappers and GPT2LMHeadModel put before a tensor's name
-COMPILED, WRAPPERS = "_orig_mod.", ("module.", "transformer.")
+COMPILED, WRAPPERS = "_orig_mod.", ("module.", "model.", "transformer.")
 
 PICKLE_STARTS = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 PICKLE = (

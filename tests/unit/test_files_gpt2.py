@@ -35,6 +35,7 @@ def test_masks_and_a_second_copy_of_a_tied_weight_are_skipped(folder):
 WRAPPED = [
     "_orig_mod.",
     "module.",
+    "model.transformer.",
     "_orig_mod.module.transformer.",
     "module._orig_mod.",
 ]
