@@ -7,7 +7,7 @@
 const ORT = "./ort/ort.wasm.min.mjs"; // there only where LLMBOOK_ORT names it
 
 /**
- * What both engines are asked: to read ids behind those already read, and to go back to a marked
+ * What both engines are asked: to read ids after those already read, and to go back to a marked
  * place.
  */
 class Ours {
@@ -164,7 +164,7 @@ const tasks = {
   },
 
   /**
-   * Milliseconds of each side for reading a prompt and for each of the tokens behind `before`, in
+   * Milliseconds of each side for reading a prompt and for each of the tokens after `before`, in
    * turn.
    */
   async time({ names, prompt, before, tokens, runs }) {

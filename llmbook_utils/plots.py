@@ -13,19 +13,16 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from llmbook_utils import web
+
 FOLDER = Path(__file__).parent / "assets" / "figures"
+MEANING = re.compile(
+    r"--bw-(query|key|value|focus|train|valid|masked): (#[0-9a-f]{6});"
+)
 DESC = re.compile(r"\s*<desc(?P<id> id=\"[^\"]+\")>(?P<caption>.*?)</desc>", re.DOTALL)
 
-# Okabe and Ito's colors, which color-blind readers can tell apart
-PALETTE = {
-    "query": "#0072B2",
-    "key": "#E69F00",
-    "value": "#009E73",
-    "focus": "#D55E00",
-    "train": "#56B4E9",
-    "valid": "#CC79A7",
-    "masked": "#8A8A8A",
-}
+# the light ones of the site and the widgets, by what they mean
+PALETTE = dict(MEANING.findall(web.read("palette.css").split("}")[0]))
 # color, marker and line of the series that the whole book shares, then of any other
 SHARED = {
     "training": (PALETTE["train"], "o", "-"),

@@ -1,4 +1,4 @@
-"""The widgets' modules, served beside the pages and loaded only where a page has a widget."""
+"""The widgets' modules, served beside the pages and loaded only where a page has a widget; the palette is for all."""
 
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ def write(app: Sphinx) -> None:
 def load(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
+    app.add_css_file(f"{FOLDER}/palette.css")
     if "bw-mount" in context.get("body", ""):
         app.add_js_file(f"{FOLDER}/host/static-host.js", type="module")
         app.add_css_file(f"{FOLDER}/style.css")

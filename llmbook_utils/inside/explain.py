@@ -1,7 +1,7 @@
 """How one number inside a GPT came about, from the numbers before it.
 
 Not built on a page. `explain` names the operation and its operands, down to the two
-rows that a matrix product multiplies. `widgets/static/explain.js` gives the same
+rows that a matrix product multiplies. `web/engine/explain.js` gives the same
 answers in the browser; the names of the tensors are those of `trace`.
 """
 
@@ -13,55 +13,35 @@ from typing import Any
 
 from torch import Tensor
 
+from llmbook_utils.inside.stages import stages_of
 from llmbook_utils.inside.trace import NO_CHANGES, Changes, Trace, check_index
 from llmbook_utils.model import GPTModel
 
 Index = Sequence[int]
 Answer = dict[str, Any]
 
-# what each tensor inside a block is made by, and out of what; "stream" is what
-# enters the block
-BLOCK_RULES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "norm_1": ("norm", ("stream",)),
-    "attention.q": ("linear", ("norm_1", "attention.qkv")),
-    "attention.k": ("linear", ("norm_1", "attention.qkv")),
-    "attention.v": ("linear", ("norm_1", "attention.qkv")),
-    "attention.scores": ("scores", ("attention.q", "attention.k")),
-    "attention.weights": ("softmax", ("attention.scores",)),
-    "attention.context": ("gather", ("attention.weights", "attention.v")),
-    "attention.out": ("linear", ("attention.context", "attention.out")),
-    "residual": ("sum", ("stream", "attention.out")),
-    "norm_2": ("norm", ("residual",)),
-    "feed_forward.up_proj": ("linear", ("norm_2", "feed_forward.up_proj")),
-    "feed_forward.gelu": ("gelu", ("feed_forward.up_proj",)),
-    "feed_forward.down_proj": (
-        "linear",
-        ("feed_forward.gelu", "feed_forward.down_proj"),
-    ),
-    "output": ("sum", ("residual", "feed_forward.down_proj")),
-}
+IN_BLOCK = {stage.name: stage for stage in stages_of("block")}
+AROUND = {s.name: s for s in (*stages_of("before"), *stages_of("after")) if s.operation}
 
 
 def rule_of(tensor: str, model: GPTModel) -> tuple[str, list[str]]:
     """The operation that makes a tensor, and the names of what it works on."""
     last = model.config.n_layers - 1
     found = re.fullmatch(r"blocks\.(\d+)\.(.*)", tensor)
-    if found and int(found[1]) <= last and found[2] in BLOCK_RULES:
-        block, (operation, parts) = int(found[1]), BLOCK_RULES[found[2]]
-        stream = f"blocks.{block - 1}.output" if block else "embedding"
-        names = [stream if p == "stream" else f"blocks.{block}.{p}" for p in parts]
-        return operation, names
-    tied = model.config.tie_embeddings
-    others = {
-        "token_embedding": ("lookup", ["token_embedding"]),
-        "position_embedding": ("lookup", ["position_embedding"]),
-        "embedding": ("sum", ["token_embedding", "position_embedding"]),
-        "final_norm": ("norm", [f"blocks.{last}.output"]),
-        "logits": ("linear", ["final_norm", "token_embedding" if tied else "head"]),
-    }
-    if tensor not in others:
+    if found and int(found[1]) <= last and found[2] in IN_BLOCK:
+        stage, block = IN_BLOCK[found[2]], int(found[1])
+        inside, stream = f"blocks.{block}.", f"blocks.{block - 1}.output"
+        if block == 0:
+            stream = "embedding"
+    elif tensor in AROUND:
+        stage, inside, stream = AROUND[tensor], "", f"blocks.{last}.output"
+    else:
         raise ValueError(f"there is no tensor {tensor}")
-    return others[tensor]
+    names = [stream if name == "stream" else inside + name for name in stage.of]
+    if stage.operation in ("lookup", "linear"):
+        tied = stage.layer == "head" and model.config.tie_embeddings
+        names.append("token_embedding" if tied else f"{inside}{stage.layer}")
+    return str(stage.operation), names
 
 
 def part(tensor: str, index: Index) -> Answer:

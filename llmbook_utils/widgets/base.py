@@ -16,6 +16,7 @@ import anywidget
 from llmbook_utils import web
 
 Message = dict[str, Any]
+STYLE = web.read("palette.css") + web.read("style.css")
 
 
 class BookWidget(anywidget.AnyWidget):
@@ -27,7 +28,7 @@ class BookWidget(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **options: Any) -> None:
         if "module" in cls.__dict__:
-            cls._esm, cls._css = cls.source(), web.read("style.css")
+            cls._esm, cls._css = cls.source(), STYLE
         super().__init_subclass__(**options)
 
     @classmethod
@@ -81,6 +82,23 @@ class BookWidget(anywidget.AnyWidget):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**options) or ({}, {})
         return {**data, "text/html": self.to_html()}, metadata
+
+
+def percent(p: float) -> str:
+    """A probability as all widgets write it: `percent` of web/parts/numbers.js.
+
+    >>> [percent(p) for p in (0.3124, 0.02, 0.00005, 1.2e-9, 1.0)]
+    ['31.2 %', '2.00 %', '0.005 %', '1.2e-7 %', '100 %']
+    """
+    n = 100 * p
+    if n in (0, 100):
+        return f"{n:.0f} %"
+    if n < 0.001:
+        digits, power = f"{n:.1e}".split("e")
+        return f"{digits}e{int(power)} %"
+    if n >= 99.95:
+        return "> 99.9 %"
+    return f"{n:.{1 if n >= 10 else 2 if n >= 1 else 3}f} %"
 
 
 def table(caption: str, head: list[str], rows: list[list[str]]) -> str:

@@ -9,7 +9,7 @@ from llmbook_utils.widgets.base import Message, table
 from llmbook_utils.widgets.live import LiveWidget, Pair
 from llmbook_utils.widgets.tokens import show
 
-NEIGHBOURS = 10
+NEIGHBORS = 10
 
 
 class EmbeddingMap(LiveWidget):
@@ -37,7 +37,7 @@ class EmbeddingMap(LiveWidget):
             "neighbors": {
                 "kind": "neighbors",
                 "ids": [reading["tokens"][0]["id"]],
-                "options": {"n": NEIGHBOURS},
+                "options": {"n": NEIGHBORS},
             },
         }
 

@@ -20,7 +20,8 @@ class TokenizerExplorer(TokenWidget):
 
     `encodings` maps the names that the reader chooses from to encodings that split text
     as GPT-2 does; without it, GPT-2's. The first 2,000 characters are read. A text that
-    is no str raises TypeError; no encoding, or one that splits otherwise, ValueError.
+    is not a str raises TypeError; no encoding, or one that splits otherwise,
+    ValueError.
     """
 
     module = "tokenizer-explorer"

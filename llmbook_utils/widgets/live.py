@@ -176,7 +176,7 @@ class Answerer:
         yield {**head, "neighbors": found, **vectors}
 
     def vocabulary(self, message: Message) -> Iterator[Message]:
-        """The bytes of every id, one behind the other, and how many each has."""
+        """The bytes of every id, one after the other, and how many each has."""
         tokens = [self.bytes_of(id) for id in range(self.model.config.vocab_size)]
         yield {
             "kind": "vocabulary",
@@ -244,7 +244,7 @@ def with_tensors(values: dict[str, Tensor]) -> Message:
 def stored(reply: Message, exact: Collection[str] = ()) -> Message:
     """A reply as a page stores it: its numbers as base64 of 16-bit floats.
 
-    Of the `exact` tensors what 16 bits leave over is stored as well, behind a comma.
+    Of the `exact` tensors what 16 bits leave over is stored as well, after a comma.
     """
     if "buffers" not in reply:
         return reply

@@ -6,12 +6,12 @@ Not built on a page.
 import math
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import traitlets
 
-from llmbook_utils.widgets.base import Message, table
+from llmbook_utils.inside.stages import Stage, stages_of
+from llmbook_utils.widgets.base import Message, percent, table
 from llmbook_utils.widgets.live import LiveWidget, Pair, rounded, stored
 from llmbook_utils.widgets.tokens import show
 
@@ -19,124 +19,7 @@ MOST = 24  # tokens that are read
 TOP = 10  # next tokens
 
 
-class Stage(NamedTuple):
-    """One stage of the map; its tensors are those of `llmbook_utils.inside.trace`.
-
-    In `shape` and `parameters` a letter is a size: T tokens, C embedding, H heads, D
-    head size, V vocabulary, P positions; B is 1 where q, k and v have a bias, U is 1
-    where the output layer has a table of its own.
-    """
-
-    name: str
-    shape: str
-    parameters: str
-    does: str
-
-
-BEFORE = (
-    Stage("tokens", "T", "", "The text, cut into tokens; each has an id."),
-    Stage(
-        "token_embedding",
-        "T,C",
-        "VC",
-        "Looks up one row of a learned table for each id: what the token is.",
-    ),
-    Stage(
-        "position_embedding",
-        "T,C",
-        "PC",
-        "Looks up one row for each position: where the token stands.",
-    ),
-    Stage(
-        "embedding",
-        "T,C",
-        "",
-        "Adds the two: one vector a token. Here the residual stream begins.",
-    ),
-)
-# in the model the names have "blocks.0." and the like in front
-BLOCK = (
-    Stage(
-        "norm_1",
-        "T,C",
-        "2C",
-        "Brings each vector to mean 0 and variance 1, then scales and shifts it.",
-    ),
-    Stage("attention.q", "H,T,D", "CC+BC", "Queries: what each token looks for."),
-    Stage("attention.k", "H,T,D", "CC+BC", "Keys: what each token is found by."),
-    Stage("attention.v", "H,T,D", "CC+BC", "Values: what each token hands on."),
-    Stage(
-        "attention.scores",
-        "H,T,T",
-        "",
-        "Each query times each key, divided by √D: how well they match.",
-    ),
-    Stage(
-        "attention.weights",
-        "H,T,T",
-        "",
-        "Softmax of the scores up to the token itself: shares that add up to 1.",
-    ),
-    Stage("attention.context", "H,T,D", "", "The values, mixed in these shares."),
-    Stage(
-        "attention.out",
-        "T,C",
-        "CC+C",
-        "Joins the heads and mixes them: what attention adds to the stream.",
-    ),
-    Stage(
-        "residual",
-        "T,C",
-        "",
-        "What entered the block, plus attention.out: the first addition.",
-    ),
-    Stage("norm_2", "T,C", "2C", "As norm_1, with scales and shifts of its own."),
-    Stage(
-        "feed_forward.up_proj",
-        "T,4C",
-        "4CC+4C",
-        "Makes each token's vector four times as long, each token for itself.",
-    ),
-    Stage(
-        "feed_forward.gelu",
-        "T,4C",
-        "",
-        "Lets large numbers pass and turns negative ones to almost 0.",
-    ),
-    Stage(
-        "feed_forward.down_proj",
-        "T,C",
-        "4CC+C",
-        "Makes the vectors short again: what the network adds to the stream.",
-    ),
-    Stage(
-        "output",
-        "T,C",
-        "",
-        "residual plus feed_forward.down_proj: the second addition, and the way out.",
-    ),
-)
-AFTER = (
-    Stage("final_norm", "T,C", "2C", "The stream once more at mean 0 and variance 1."),
-    Stage(
-        "logits",
-        "T,V",
-        "UVC",
-        "One number for each token of the vocabulary; drawn after the last token.",
-    ),
-    Stage(
-        "probabilities",
-        "V",
-        "",
-        "Softmax of these logits: how probable each next token is.",
-    ),
-)
-STAGES = {
-    part: [stage._asdict() for stage in stages]
-    for part, stages in {"before": BEFORE, "block": BLOCK, "after": AFTER}.items()
-}
-# what a reply to `run` does not hold
-MADE_ON_THE_PAGE = ("tokens", "probabilities")
+BEFORE, BLOCK, AFTER = map(stages_of, ("before", "block", "after"))
 
 
 def letters(config: Message, T: int) -> dict[str, int]:
@@ -168,20 +51,19 @@ class ModelMap(LiveWidget):
 
     `block` is open at first, and its tensors are stored: about 20 kB of the page a
     token, so the text is best short. The last 24 tokens of a longer one are read. A
-    block that the model has not raises ValueError, one that is no whole number
+    block that the model does not have raises ValueError, one that is not a whole number
     TypeError; what LiveWidget refuses is refused.
     """
 
     module = "model-map"
     block = traitlets.Int().tag(sync=True, page=True)
-    stages: traitlets.Dict = traitlets.Dict().tag(sync=True, page=True)
 
     def __init__(
         self, text: str, block: int = 0, model: str | Path | Pair = "mini"
     ) -> None:
         if isinstance(block, bool) or not isinstance(block, int):
             raise TypeError(f"block is {block!r}; expected a whole number")
-        super().__init__(text, model, block=block, stages=STAGES)
+        super().__init__(text, model, block=block)
 
     def keep(self, replies: dict[str, list[Message]]) -> dict[str, list[Message]]:
         (run,) = replies["run"]
@@ -200,7 +82,7 @@ class ModelMap(LiveWidget):
         if not 0 <= self.block < blocks:
             raise ValueError(f"block is {self.block}; expected 0 to {blocks - 1}")
         inside = [f"blocks.{self.block}.{stage.name}" for stage in BLOCK]
-        around = [s.name for s in BEFORE + AFTER if s.name not in MADE_ON_THE_PAGE]
+        around = [stage.name for stage in BEFORE + AFTER if stage.operation]
         around[around.index("logits")] = "logits.last"
         want = [*around, *inside, "blocks.*.output"]
         return {"run": {"kind": "run", "want": want, "options": {"top": TOP}}}
@@ -236,7 +118,7 @@ class ModelMap(LiveWidget):
         )
         head = ["stage", "what it does", "shape", "parameters"]
         rows = [[token["bytes"], token["probability"]] for token in run["top"]]
-        chances = [[show(b), f"{100 * p:.3g} %"] for b, p in rows]
+        chances = [[show(b), percent(p)] for b, p in rows]
         return table(caption, head, self._rows(len(run["tokens"]))) + table(
             f"The {len(rows)} most probable next tokens.",
             ["token", "probability"],

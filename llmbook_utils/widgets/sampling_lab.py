@@ -13,7 +13,7 @@ import torch
 import traitlets
 
 from llmbook_utils.generate import Sampling, next_token_probabilities
-from llmbook_utils.widgets.base import Message, table
+from llmbook_utils.widgets.base import Message, percent, table
 from llmbook_utils.widgets.live import LiveWidget, Pair, rounded, stored
 from llmbook_utils.widgets.tokens import show
 
@@ -86,7 +86,7 @@ class SamplingLab(LiveWidget):
         ends = np.cumsum([0, *vocabulary["lengths"]])
         rows = [
             [show(data[ends[id] : ends[id + 1]]), str(id)]
-            + [f"{100 * p[id]:.3g} %" for p in (before, after)]
+            + [percent(float(p[id])) for p in (before, after)]
             for id in best
         ]
         return table(self._caption(after), ["token", "id", "before", "after"], rows) + (

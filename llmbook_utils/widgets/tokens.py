@@ -124,7 +124,7 @@ def describe(name: str, encoding: tiktoken.Encoding) -> dict[str, Any]:
 
 
 def check_text(text: object) -> str:
-    """Raise TypeError for what is no str, ValueError for a lone surrogate."""
+    """Raise TypeError for what is not a str, ValueError for a lone surrogate."""
     if not isinstance(text, str):
         raise TypeError(f"text is {type(text).__name__}; expected str")
     if lone := re.search("[\ud800-\udfff]", text):

@@ -29,7 +29,7 @@ class SlidingWindow(TokenWidget):
     """Show a text's windows and their targets; the reader changes text and numbers.
 
     `encoding` splits text as GPT-2 does; without it, GPT-2's. The first 2,000
-    characters are read. A text that is no str or a number that is no int raises
+    characters are read. A text that is not a str or a number that is not an int raises
     TypeError, a number below 1 or above 1,024 ValueError.
     """
 

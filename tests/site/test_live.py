@@ -616,7 +616,7 @@ def test_the_tokenizer_is_tiktokens_on_any_assigned_unicode(
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
-def test_texts_are_normalised_as_in_python(page: Page) -> None:
+def test_texts_are_normalized_as_in_python(page: Page) -> None:
     texts = st.lists(PLAIN | st.text(), min_size=300, max_size=300).example()
     texts = [text.encode(errors="replace").decode() for text in texts]
     call = """async (texts) => {

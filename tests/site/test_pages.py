@@ -30,7 +30,8 @@ LOOKS = {
     ),
     "narrow-dark": (390, "dark", None),
 }
-LARGEST = 400_000
+LARGEST = 400_000  # bytes
+MOST_CODE = 70_000
 PATIENCE = 10_000
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(
     encoding="utf-8"
@@ -53,6 +54,13 @@ VIOLATIONS = """async ({ rules, blocks }) => {
   return (await axe.run({ exclude }, options)).violations
     .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target} ${n.html.slice(0, 200)}`));
 }"""
+# "none" gives 0s; a very short duration would still make each of thousands of elements a transition to compute
+MOVING = """() => [...document.querySelectorAll("*")]
+  .filter(e => {
+    const { transitionDuration, animationName } = getComputedStyle(e);
+    return /[1-9]/.test(transitionDuration) || animationName !== "none";
+  })
+  .slice(0, 5).map(e => e.outerHTML.slice(0, 150))"""
 STATES = """() => [...document.querySelectorAll('.bw-mount script[type="application/json"]')].map(e => e.textContent)"""
 
 
@@ -67,6 +75,7 @@ class Visit:
     wider: list[str] = field(default_factory=list)
     unmounted: list[str] = field(default_factory=list)
     unrendered: list[str] = field(default_factory=list)
+    moving: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
 
@@ -95,6 +104,7 @@ def visit_page(page: object, name: str, theme: str, axe: dict | None) -> Visit:
         page.evaluate(MOUNTS),
         page.evaluate(MATH),
     )
+    seen.moving = page.evaluate(MOVING)
     seen.states = page.evaluate(STATES)
     if axe is not None:
         page.evaluate(AXE)
@@ -145,6 +155,10 @@ def test_nothing_scrolls_sideways(visit: Visit) -> None:
     assert visit.wider == []
 
 
+def test_nothing_moves_for_a_reader_who_asks_for_reduced_motion(visit: Visit) -> None:
+    assert visit.moving == []
+
+
 def test_formulas_are_set(visit: Visit) -> None:
     assert visit.unrendered == []
 
@@ -154,13 +168,17 @@ def test_axe_finds_nothing(visit: Visit) -> None:
 
 
 def test_weighs_little_before_it_is_touched(visit: Visit, site: Path) -> None:
-    """Our own modules and the widgets' states, gzipped, as the page loads them by itself."""
+    """The widgets' code and their states, gzipped, as the page loads them by itself."""
     base = urlsplit(build_site.base_url()).path or "/"
     paths = {urlsplit(url).path.removeprefix(base) for url in visit.log.requests}
     ours = [
         site / path for path in sorted(paths) if path.startswith("_static/widgets/")
     ]
     sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in ours}
+    code = {
+        path.name: sizes[path.name] for path in ours if path.suffix in (".js", ".css")
+    }
+    assert sum(code.values()) <= MOST_CODE, code
     sizes["states"] = len(gzip.compress(json.dumps(visit.states).encode()))
     assert sum(sizes.values()) <= LARGEST, sizes
 

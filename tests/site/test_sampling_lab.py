@@ -36,6 +36,7 @@ from llmbook_utils.generate import (
 from llmbook_utils.pretrained import load_pretrained, save_pretrained
 from llmbook_utils.tokenizer import get_encoding
 from llmbook_utils.widgets import SamplingLab
+from llmbook_utils.widgets.base import percent
 
 pytestmark = pytest.mark.site
 
@@ -79,13 +80,6 @@ def plain() -> tuple[torch.Tensor, torch.Tensor]:
     ids = torch.tensor([tokenizer.encode_ordinary(TEXT)])
     with torch.inference_mode():
         return model.eval()(ids)[:, -1], ids
-
-
-def percent(p: float) -> str:
-    n = 100 * p
-    if n < 0.001:
-        return f"{re.sub('e-0?', 'e-', f'{n:.1e}')} %"
-    return f"{n:.{1 if n >= 10 else 2 if n >= 1 else 3}f} %"
 
 
 def rows(page: Page, name: str) -> list[list[str]]:

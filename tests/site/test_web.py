@@ -22,11 +22,12 @@ from llmbook_utils.widgets import (
     TokenizerExplorer,
     TrainingTimeMachine,
 )
+from llmbook_utils.widgets.base import percent
 
 pytestmark = pytest.mark.site
 
 NAMES = [widget.module for widget in WIDGETS]
-MOST = 115_000  # bytes of code, gzip, on a page with all widgets
+MOST = 120_000  # bytes of code, gzip, of all ten; tests/site/test_pages.py weighs each page
 # what a view draws at first, out of the page's modules and out of a notebook's text
 BOTH = """async ([name, state]) => {
     const { StaticModel } = await import("./host/static-host.js");
@@ -87,3 +88,13 @@ def test_a_notebooks_one_text_shows_what_the_modules_show(
         modules, text = page.evaluate(BOTH, [name, state])
         assert modules[1] > 5
         assert text == modules
+
+
+def test_python_and_javascript_write_a_probability_alike(
+    open_page: Callable[..., Page],
+) -> None:
+    powers = [mantissa * 10**-power for power in range(12) for mantissa in (1, 0.31416)]
+    chances = [0, *powers, 0.9994, 0.99951, 1 - 1e-9, 2 / 3]
+    call = "import('./parts/numbers.js').then(({ percent }) => chances.map(percent))"
+    found = open_page("all", wait=False).evaluate(f"chances => {call}", chances)
+    assert found == [percent(chance) for chance in chances]

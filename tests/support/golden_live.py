@@ -72,7 +72,7 @@ REQUESTS = [
 
 
 def rounded(value: Any) -> Any:
-    """The value with 5 digits behind the point of each number."""
+    """The value with 5 digits after the point of each number."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):

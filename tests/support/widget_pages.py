@@ -24,6 +24,7 @@ def html(*widgets: BookWidget, theme: str = "light") -> str:
     return f"""<!doctype html><html lang="en" data-theme="{theme}"><head>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Widgets</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="palette.css">
 <link rel="stylesheet" href="style.css">
 <script type="module" src="host/static-host.js"></script></head>
 <body style="background: {paper}; color: {ink}">

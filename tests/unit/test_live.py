@@ -132,7 +132,7 @@ def test_a_run_gives_the_numbers_of_the_model(
     assert data == b"The sea is late"
 
 
-def test_a_text_is_normalised_and_cut_to_what_the_model_reads(
+def test_a_text_is_normalized_and_cut_to_what_the_model_reads(
     answerer: Answerer,
 ) -> None:
     (reply,) = ask(answerer, "run", text="“It’s late” — she said…", want=[])
@@ -155,7 +155,7 @@ def test_a_text_is_normalised_and_cut_to_what_the_model_reads(
 
 
 @given(PLAIN)
-def test_a_text_that_was_normalised_stays_as_it_is(text: str) -> None:
+def test_a_text_that_was_normalized_stays_as_it_is(text: str) -> None:
     once = normalize(text)
     assert normalize(once) == once
     assert not set(once) & set("‘’‚‛“”„‟–—―…\u00a0")

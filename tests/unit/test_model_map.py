@@ -1,6 +1,7 @@
 """The model map in Python: its example, its stages, its fallback, and what it refuses."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,8 +57,8 @@ def test_the_stages_have_the_shapes_of_the_trace(widget: ModelMap) -> None:
     model, tokenizer = load_pretrained("mini")
     ids = tokenizer.encode_ordinary(TEXT)
     known = letters(sizes(MINI), len(ids))
-    stages = [s for s in BEFORE + AFTER if s.name not in ("tokens", "probabilities")]
-    stages += [s._replace(name=f"blocks.2.{s.name}") for s in BLOCK]
+    stages = [stage for stage in BEFORE + AFTER if stage.operation]
+    stages += [replace(stage, name=f"blocks.2.{stage.name}") for stage in BLOCK]
     values = Trace(model, [stage.name for stage in stages])(ids)
     for stage in stages:
         axes = [evaluate(axis, known) for axis in stage.shape.split(",")]

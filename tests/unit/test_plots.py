@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_hex
 
+from llmbook_utils import web
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.plots import FOLDER, PALETTE, bar_plot, figure, line_plot
 from llmbook_utils.tokenizer import BytePairTokenizer, get_encoding
@@ -210,7 +211,7 @@ def test_drawn_distances_hold():
 def test_training_and_validation_have_their_colors_and_markers():
     plot = line_plot([1, 2], {"training": [2, 1], "validation": [2, 2]}, "step", "loss")
     axes = plot.axes[0]
-    colors = [to_hex(line.get_color()).upper() for line in axes.lines]
+    colors = [to_hex(line.get_color()) for line in axes.lines]
     assert colors == [PALETTE["train"], PALETTE["valid"]]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "loss")
     assert [text.get_text() for text in axes.get_legend().texts] == [
@@ -252,11 +253,24 @@ def test_what_cannot_be_plotted_is_refused(series, says):
         line_plot([1, 2], series, "x", "y")
 
 
-def test_palette_names_are_css_variables_of_the_site():
-    css = (Path(__file__).parents[2] / "_static" / "book.css").read_text(
-        encoding="utf-8"
-    )
-    assert all(f"--bw-{name}:" in css for name in PALETTE)
+def test_the_palette_is_okabe_and_itos() -> None:
+    assert PALETTE == {
+        "query": "#0072b2",
+        "key": "#e69f00",
+        "value": "#009e73",
+        "focus": "#d55e00",
+        "train": "#56b4e9",
+        "valid": "#cc79a7",
+        "masked": "#8a8a8a",
+    }
+
+
+def test_no_other_file_gives_a_color_of_the_palette() -> None:
+    sheets = [Path(__file__).parents[2] / "_static" / "book.css"]
+    sheets += [path for path in web.FOLDER.rglob("*.css") if path.stem != "palette"]
+    assert len(sheets) == 2
+    for sheet in sheets:
+        assert not re.search(r"--bw-[a-z-]+: *#", sheet.read_text(encoding="utf-8"))
 
 
 def test_bars_stand_in_order_with_their_numbers():

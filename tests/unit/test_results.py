@@ -82,7 +82,7 @@ def test_a_result_is_opened_by_name_by_path_or_as_it_is(tmp_path):
     assert open_result(path, "x") == ("some", {"steps": 3})
     assert open_result({"steps": 3}, "x") == ("your model", {"steps": 3})
     path.write_text("{")
-    with pytest.raises(ValueError, match="is not a record: it is no JSON"):
+    with pytest.raises(ValueError, match="is not a record: it does not hold JSON"):
         open_result(path, "x")
 
 

@@ -14,6 +14,7 @@ from stored_numbers import numbers
 from llmbook_utils.generate import generate, next_token_probabilities
 from llmbook_utils.pretrained import load_pretrained
 from llmbook_utils.widgets import SamplingLab
+from llmbook_utils.widgets.base import percent
 
 TEXT = "The old king and the old queen had one son. The old"
 OPTIONS = {"temperature": 0.8, "top_k": 50, "top_p": 0.95}
@@ -77,7 +78,7 @@ def test_the_fallback_has_the_probabilities_before_and_after(
     for id, row in zip(best.tolist(), rows, strict=True):
         token, *cells = re.findall(">([^<>]+)</t[hd]>", row)
         assert token == tokenizer.decode([id]).replace(" ", "␣")
-        assert cells == [str(id), *(f"{100 * p[id]:.3g} %" for p in (before, after))]
+        assert cells == [str(id), *(percent(float(p[id])) for p in (before, after))]
     assert f"leaves {int((after > 0).sum())} of 4,096 tokens" in lab.fallback()
 
 

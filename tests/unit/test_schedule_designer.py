@@ -249,5 +249,5 @@ def test_a_run_that_is_none_is_refused(change: dict[str, Any], says: str) -> Non
 def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     path.write_text("{")
-    with pytest.raises(ValueError, match="is not a record: it is no JSON"):
+    with pytest.raises(ValueError, match="is not a record: it does not hold JSON"):
         ScheduleDesigner(record=path)

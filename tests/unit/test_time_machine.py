@@ -138,7 +138,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
         ({"record": 3}, TypeError, "record is int; expected the name of a result"),
         ({"record": "maxi"}, FileNotFoundError, "no result 'maxi'"),
         ({"record": "none.json"}, FileNotFoundError, "no file none.json"),
-        ({"record": path}, ValueError, "it is no JSON"),
+        ({"record": path}, ValueError, "it does not hold JSON"),
         ({"record": "02-the-verdict"}, ValueError, "the record lacks"),
         ({"step": 7}, ValueError, r"step 7 was not recorded; .*\[0, 20, 60"),
         ({"step": 20.0}, TypeError, "step is 20.0; expected a whole number"),

@@ -79,7 +79,7 @@ def test_notebook_and_page_run_the_same_module() -> None:
             body = re.sub(r"^(import|export) .*", "", files[name].decode(), flags=re.M)
             assert body.strip().splitlines()[-1] in source
         assert not re.search(r"^import\b", source, re.MULTILINE)
-        assert widget._css == files["style.css"].decode()
+        assert widget._css == (files["palette.css"] + files["style.css"]).decode()
 
 
 def test_the_small_encoding_is_stored_with_the_widget() -> None:

@@ -3,62 +3,36 @@
  * `explain` in llmbook_utils/inside/explain.py. A part is {tensor, index}; `left` and `right` are
  * arrays that are multiplied number by number.
  */
+import { STAGES } from "./stages.js";
 import { Trace } from "./trace.js";
 
-/** What each tensor inside a block is made of: the operation, and where its input comes from. */
-const BLOCK_RULES = {
-  norm_1: { operation: "norm", of: "stream" },
-  "attention.q": { operation: "linear", of: "norm_1", layer: "attention.qkv", part: 0 },
-  "attention.k": { operation: "linear", of: "norm_1", layer: "attention.qkv", part: 1 },
-  "attention.v": { operation: "linear", of: "norm_1", layer: "attention.qkv", part: 2 },
-  "attention.scores": { operation: "scores" },
-  "attention.weights": { operation: "softmax" },
-  "attention.context": { operation: "gather" },
-  "attention.out": { operation: "linear", of: "attention.context", layer: "attention.out" },
-  residual: { operation: "sum", of: ["stream", "attention.out"] },
-  norm_2: { operation: "norm", of: "residual" },
-  "feed_forward.up_proj": { operation: "linear", of: "norm_2", layer: "feed_forward.up_proj" },
-  "feed_forward.gelu": { operation: "gelu", of: "feed_forward.up_proj" },
-  "feed_forward.down_proj": {
-    operation: "linear",
-    of: "feed_forward.gelu",
-    layer: "feed_forward.down_proj",
-  },
-  output: { operation: "sum", of: ["residual", "feed_forward.down_proj"] },
-};
+const byName = (isInside) =>
+  new Map(
+    STAGES.filter(({ part, operation }) => operation && (part === "block") === isInside).map(
+      (stage) => [stage.name, stage],
+    ),
+  );
+const [IN_BLOCK, AROUND] = [byName(true), byName(false)];
 
 /**
- * The rule of a tensor, with whole names.
+ * The operation that makes a tensor, and the whole names of what it works on.
  * @param {string} tensor
  * @param {import("./gpt.js").Config} config
+ * @returns {{operation: string, of: string[], layer: string}}
  */
 function ruleOf(tensor, { n_layers, tie_embeddings }) {
   const found = /^blocks\.(\d+)\.(.*)$/.exec(tensor);
-  if (found && Number(found[1]) < n_layers && found[2] in BLOCK_RULES) {
-    const [, block, part] = found;
-    const stream = Number(block) === 0 ? "embedding" : `blocks.${Number(block) - 1}.output`;
-    const whole = (name) => (name === "stream" ? stream : `blocks.${block}.${name}`);
-    const { of, layer, ...rule } = BLOCK_RULES[part];
-    return {
-      ...rule,
-      prefix: `blocks.${block}.attention`,
-      of: Array.isArray(of) ? of.map(whole) : of && whole(of),
-      layer: layer && whole(layer),
-    };
-  }
-  const others = {
-    token_embedding: { operation: "lookup", parameter: "token_embedding.weight" },
-    position_embedding: { operation: "lookup", parameter: "position_embedding.weight" },
-    embedding: { operation: "sum", of: ["token_embedding", "position_embedding"] },
-    final_norm: { operation: "norm", of: `blocks.${n_layers - 1}.output` },
-    logits: {
-      operation: "linear",
-      of: "final_norm",
-      layer: tie_embeddings ? "token_embedding" : "head",
-    },
+  const block = found && Number(found[1]) < n_layers ? Number(found[1]) : null;
+  const stage = block === null ? AROUND.get(tensor) : IN_BLOCK.get(found[2]);
+  if (!stage) throw new Error(`there is no tensor ${tensor}`);
+  const inside = block === null ? "" : `blocks.${block}.`;
+  const stream = block === 0 ? "embedding" : `blocks.${(block ?? n_layers) - 1}.output`;
+  const isTied = stage.layer === "head" && tie_embeddings;
+  return {
+    operation: stage.operation,
+    of: stage.of.map((name) => (name === "stream" ? stream : inside + name)),
+    layer: isTied ? "token_embedding" : inside + stage.layer,
   };
-  if (!(tensor in others)) throw new Error(`there is no tensor ${tensor}`);
-  return others[tensor];
 }
 
 /**
@@ -72,21 +46,21 @@ function row({ shape, data }, ...index) {
 }
 
 const operations = {
-  lookup({ parameter }, { ids, trace }, [t, c]) {
-    const n = parameter.startsWith("token") ? ids[t] : t;
-    if (parameter.startsWith("position") && !trace.positions) return { operation: "off" };
-    return { parameter: { name: parameter, index: [n, c] } };
+  lookup({ layer }, { ids, trace }, [t, c]) {
+    if (layer === "position_embedding" && !trace.positions) return { operation: "off" };
+    const n = layer === "token_embedding" ? ids[t] : t;
+    return { parameter: { name: `${layer}.weight`, index: [n, c] } };
   },
 
   sum({ of }, { value }, index) {
     return { terms: of.map((tensor) => ({ tensor, index, value: value(tensor, index) })) };
   },
 
-  norm({ of }, { model, tensors, tensor }, [t, c]) {
+  norm({ of: [of], layer }, { model, tensors }, [t, c]) {
     const left = row(tensors.get(of), t);
     const mean = left.reduce((a, b) => a + b, 0) / left.length;
     const variance = left.reduce((sum, x) => sum + (x - mean) ** 2, 0) / left.length;
-    const parameter = (name) => model.parameters.get(`${tensor}.${name}`)[c];
+    const parameter = (name) => model.parameters.get(`${layer}.${name}`)[c];
     return {
       of: { tensor: of, index: [t] },
       at: c,
@@ -98,11 +72,16 @@ const operations = {
     };
   },
 
-  linear({ of, layer, part }, { model, tensors }, index) {
+  linear({ of: [of], layer }, { model, tensors, tensor }, index) {
     const { n_heads: H, emb_dim: C } = model.config;
     const source = tensors.get(of);
-    const heads = index.length === 3; // q, k and v are cut into heads
-    const [t, r] = heads ? [index[1], part * C + index[0] * (C / H) + index[2]] : index;
+    let [t, r] = index;
+    if (index.length === 3) {
+      // q, k and v come out of one layer, one after the other, and are cut into heads
+      const [head, , d] = index;
+      t = index[1];
+      r = "qkv".indexOf(tensor.at(-1)) * C + head * (C / H) + d;
+    }
     const left = source.shape.length === 3 ? joined(source, t) : row(source, t);
     const right = model.parameters
       .get(`${layer}.weight`)
@@ -118,8 +97,7 @@ const operations = {
     };
   },
 
-  scores({ prefix }, { model, tensors, trace }, [h, t, s]) {
-    const [q, k] = [`${prefix}.q`, `${prefix}.k`];
+  scores({ of: [q, k] }, { model, tensors, trace }, [h, t, s]) {
     const factor = trace.scaling ? 1 / Math.sqrt(model.config.emb_dim / model.config.n_heads) : 1;
     return {
       operation: "product",
@@ -131,32 +109,32 @@ const operations = {
     };
   },
 
-  softmax({ prefix }, { tensors, trace }, [h, t, s]) {
-    const scores = row(tensors.get(`${prefix}.scores`), h, t);
+  softmax({ of: [of] }, { tensors, trace }, [h, t, s]) {
+    const scores = row(tensors.get(of), h, t);
     const allowed = trace.mask ? t + 1 : scores.length;
     return {
-      of: { tensor: `${prefix}.scores`, index: [h, t] },
+      of: { tensor: of, index: [h, t] },
       at: s,
       allowed,
       arrays: { left: scores.slice(0, allowed) },
     };
   },
 
-  gather({ prefix }, { tensors, trace }, [h, t, d]) {
-    if (trace.isHeadOff(prefix, h)) return { operation: "off" };
-    const weights = row(tensors.get(`${prefix}.weights`), h, t);
-    const right = weights.map((_, s) => row(tensors.get(`${prefix}.v`), h, s)[d]);
+  gather({ of: [weights, v] }, { tensors, trace }, [h, t, d]) {
+    if (trace.isHeadOff(weights.replace(".weights", ""), h)) return { operation: "off" };
+    const left = row(tensors.get(weights), h, t);
+    const right = left.map((_, s) => row(tensors.get(v), h, s)[d]);
     return {
       operation: "product",
-      of: { tensor: `${prefix}.weights`, index: [h, t] },
-      and: { tensor: `${prefix}.v`, index: [h, d] },
+      of: { tensor: weights, index: [h, t] },
+      and: { tensor: v, index: [h, d] },
       factor: 1,
       bias: 0,
-      arrays: { left: weights, right },
+      arrays: { left, right },
     };
   },
 
-  gelu({ of }, { value }, index) {
+  gelu({ of: [of] }, { value }, index) {
     return { terms: [{ tensor: of, index, value: value(of, index) }] };
   },
 };
@@ -180,11 +158,7 @@ function joined(tensor, t) {
  */
 export function explain(model, ids, changes, tensor, index) {
   const rule = ruleOf(tensor, model.config);
-  const inputs = ["q", "k", "v", "scores", "weights"].map((part) => `${rule.prefix}.${part}`);
-  const trace = new Trace(
-    [tensor, ...[].concat(rule.of ?? []), ...(rule.prefix ? inputs : [])],
-    changes,
-  );
+  const trace = new Trace([tensor, ...rule.of], changes);
   model.trace(ids, trace);
   trace.checkApplied();
   const { tensors } = trace;

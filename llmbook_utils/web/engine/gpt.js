@@ -3,7 +3,7 @@
  * cache.py: the model that runs in the reader's browser. Tests hold every number of it to
  * PyTorch's.
  *
- * An array of shape (T, C) is a Float32Array with T rows of C numbers, one behind the other. A
+ * An array of shape (T, C) is a Float32Array with T rows of C numbers, one after the other. A
  * class keeps its arrays and writes into them anew at each call, so that no memory is asked for
  * while the model works. `trace` (trace.js) sees every value on its way and may change it; without
  * one, attention takes the faster path.
@@ -226,7 +226,7 @@ function fusedAttention(kernel, context, qkv, T, H, D, keys, values, S, scores) 
 }
 
 /**
- * Put the keys and values of T tokens, which lie in `qkv` (T, 3C), behind the `before` ones in the
+ * Put the keys and values of T tokens, which lie in `qkv` (T, 3C), after the `before` ones in the
  * cache (H, L, D).
  */
 function remember(keys, values, qkv, T, H, D, before) {
@@ -254,12 +254,12 @@ class MultiHeadAttention {
     this.scores = scratch.scores;
     this.project = source.linear(`${name}.qkv`, 3 * C, C);
     this.out = source.linear(`${name}.out`, C, C);
-    // the layer's cache: (H, L, D), each head's tokens one behind the other
+    // the layer's cache: (H, L, D), each head's tokens one after the other
     this.keys = source.room(C);
     this.values = source.room(C);
   }
 
-  /** (T, C) -> (T, C), for T tokens behind the `before` tokens whose keys and values are kept. */
+  /** (T, C) -> (T, C), for T tokens after the `before` ones whose keys and values are kept. */
   forward(out, x, T, before, trace) {
     const { name, kernel, H, D, qkv, context, keys, values, scores } = this;
     kernel.linear(qkv, x, T, this.project);
@@ -337,7 +337,7 @@ export class GPTModel {
   }
 
   /**
-   * Read ids behind those already read.
+   * Read ids after those already read.
    * @param {number[]} ids
    * @returns {Float32Array} the logits (V) after the last one, valid until the next call
    */

@@ -79,7 +79,7 @@ export function dot(a, atA, b, atB, D) {
 }
 
 /**
- * What one query gathers from n keys and values of D numbers, those of its head one behind the
+ * What one query gathers from n keys and values of D numbers, those of its head one after the
  * other from `from` on.
  * @param {Float32Array} out  gets D numbers at `outAt`
  * @param {Float32Array} q  has the query at `qAt`

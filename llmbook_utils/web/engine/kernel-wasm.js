@@ -35,8 +35,8 @@ const ALIGNED = 4; // numbers: a place for each begins at 16 bytes, and ends the
 /**
  * A kernel with its own memory, large enough for `alloc` of `n` numbers in `pieces` pieces; an
  * error where the browser has no SIMD or not that much memory. Columns must be a multiple of 4, and
- * rows too where there are several vectors; for one, the room behind `out`, `weight` and `bias` is
- * read or written up to the next multiple, as behind `gelu`'s numbers.
+ * rows too where there are several vectors; for one, the room after `out`, `weight` and `bias` is
+ * read or written up to the next multiple, as after `gelu`'s numbers.
  * @param {number} n
  * @param {number} pieces
  * @returns {Promise<import("./kernel-plain.js").Kernel>}

@@ -49,7 +49,7 @@
       (call $one_row (local.get $x) (local.tee $weight (i32.add (local.get $weight) (local.get $row))) (local.get $row))
       (call $one_row (local.get $x) (local.tee $weight (i32.add (local.get $weight) (local.get $row))) (local.get $row))))
 
-  ;; the same with two vectors; the second one's numbers go $next bytes behind those of the first
+  ;; the same with two vectors; the second one's numbers go $next bytes after those of the first
   (func $two_vectors (param $out i32) (param $next i32) (param $x i32) (param $weight i32) (param $bias i32) (param $row i32)
     (local $end i32) (local $w i32) (local $m v128)
     (local $a v128) (local $a0 v128) (local $a1 v128) (local $a2 v128) (local $a3 v128)
@@ -142,7 +142,7 @@
                     (f32x4.mul (local.get $v) (local.get $v)))))))))
       (br_if $numbers (i32.lt_u (local.tee $x (i32.add (local.get $x) (i32.const 16))) (local.get $end)))))
 
-  ;; from $scores to $end: the products of the query with the keys, one behind the other, times $scale
+  ;; from $scores to $end: the products of the query with the keys, one after the other, times $scale
   (func $score (param $scores i32) (param $end i32) (param $q i32) (param $keys i32) (param $row i32) (param $scale f32)
     (loop $all_keys
       (f32.store

@@ -176,7 +176,7 @@ export class LiveModel {
     };
   }
 
-  /** The bytes of every id, one behind the other, and how many each has. @returns {Reply} */
+  /** The bytes of every id, one after the other, and how many each has. @returns {Reply} */
   vocabulary(message) {
     const { vocab_size } = this.model.config;
     const bytes = Array.from({ length: vocab_size }, (_, id) => this.bytes.get(id) ?? []);

@@ -97,7 +97,7 @@ export function byProbability(probabilities) {
   }
   let order = new Uint32Array(others);
   for (let digit = 0; digit < 4; digit += 1) {
-    // where the ids with a digit go: behind those with larger ones
+    // where the ids with a digit go: after those with larger ones
     const places = new Uint32Array(65537);
     for (const id of order) places[65536 - digits[4 * id + digit]] += 1;
     for (let i = 1; i < 65536; i += 1) places[i] += places[i - 1];

@@ -2,7 +2,7 @@
 import { button, h, uniqueId } from "./dom.js";
 
 /**
- * One number: a slider and a field. What is out of bounds is not taken, and said. A kind of it
+ * One number: a slider and a field. What is out of bounds is not taken, and said. A subclass
  * says how a value is taken and written.
  */
 export class NumberInput {

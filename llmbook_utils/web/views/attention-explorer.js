@@ -4,29 +4,27 @@
  * model's; everything here only reads them.
  *
  * @import { LiveReply, Tensor } from "../parts/live.js"
- * @typedef {{T: number, data: Float32Array}} Matrix  one head's weights: row i is the token that
- *   looks, column j is looked at
- * @typedef {{previous: number, first: number, itself: number, distance: number, entropy: number}}
+ * @import { Cursor, Matrix } from "../parts/weight-grid.js"
+@typedef {{previous: number, first: number, itself: number, distance: number, entropy: number}}
  *   Measures
  * @typedef {{mask: boolean, scaling: boolean, positions: boolean, heads: Set<string>}} Switches
  *   `heads`: those off, "block head"
- * @typedef {{row: number, column: number}} Cursor
  */
 import { LIMIT } from "../engine/limit.js";
 import { softmaxOf } from "../engine/sampling.js";
-import { colorOf, inkOn, onTheme, paintPoints, scaleOf } from "../parts/colors.js";
+import { onTheme, paintPoints } from "../parts/colors.js";
 import { copyText } from "../parts/controls.js";
 import { button, h, segments, select, tiles, uniqueId } from "../parts/dom.js";
 import { stepInGrid } from "../parts/keys.js";
 import { Live } from "../parts/live.js";
 import { count, decimal, grouped, percent } from "../parts/numbers.js";
 import { decode, drawBytes, pieces } from "../parts/tokens.js";
+import { brief, mostIn, placeOf, weightColors, WeightGrid } from "../parts/weight-grid.js";
 
 const MOST_READ = 48; // tokens: as many as the grid can show
 const TOP = 6; // next tokens before and after
 const FAINTEST = 0.02; // links below this weight are left out
 // pixels; from the last one on a cell has its number
-const [LEAST_CELL, MOST_CELL, WRITTEN_CELL] = [13, 40, 30];
 const PARTS = ["weights", "scores", "q", "k", "v"];
 
 /** One head of a tensor of all heads. @param {Tensor} tensor  @returns {Matrix} */
@@ -61,13 +59,6 @@ export function blocksOf(tensors) {
     return block ? [{ block: Number(block[1]), tensor }] : [];
   });
   return found.sort((a, b) => a.block - b.block).map(({ tensor }) => tensor);
-}
-
-/** Where a token looks most; of equals the first. @param {Matrix} matrix */
-export function mostIn({ T, data }, row) {
-  let best = row * T;
-  for (let at = row * T; at < (row + 1) * T; at += 1) if (data[at] > data[best]) best = at;
-  return best - row * T;
 }
 
 /** Every token looks at all that it may see with the same weight. @returns {Matrix} */
@@ -178,45 +169,6 @@ export const fileOf = ({ name, shape, data }, about) => ({
   values: Array.from(data, (x) => Number(x.toPrecision(9))),
 });
 
-/** The place of a weight on the scale: its square root, so that small ones can be told apart. */
-export const placeOf = (w) => Math.round(255 * Math.sqrt(Math.max(0, Math.min(1, w))));
-
-/** The colors that an element has in the page's theme. */
-function colorsOf(element) {
-  const read = (name) => colorOf(element, name);
-  const scale = scaleOf(read("least"), read("most"));
-  return {
-    scale,
-    css: scale.map((rgb) => `rgb(${rgb.join(" ")})`),
-    font: `12px ${read("mono")}`,
-    ink: read("ink"),
-    muted: read("muted"),
-    focus: read("focus"),
-    paper: read("paper"),
-    line: read("line"),
-  };
-}
-
-/** A canvas of a size in the page's pixels, empty. */
-function fit(canvas, width, height) {
-  const ratio = window.devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  canvas.style.width = `${width}px`;
-  canvas.style.height = `${height}px`;
-  const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
-  return context;
-}
-
-/** As much of a text as there is room for. */
-function shortened(context, text, room) {
-  if (context.measureText(text).width <= room) return text;
-  let end = text.length;
-  while (end > 1 && context.measureText(`${text.slice(0, end)}…`).width > room) end -= 1;
-  return `${text.slice(0, end)}…`;
-}
-
 /** All heads of all blocks, small; one is chosen. */
 class Maps {
   /** @param {(block: number, head: number) => void} onChoose */
@@ -301,46 +253,19 @@ class Maps {
   }
 }
 
-/** One head, as a grid or as links; a cursor on one weight, moved by pointer and keys. */
-class Picture {
+/** One head, as a grid or as links. */
+class Picture extends WeightGrid {
   /** @param {(cursor: Cursor) => void} onMove */
   constructor(onMove) {
-    this.onMove = onMove;
+    super(onMove);
     this.view = "grid";
-    this.canvas = h("canvas", { role: "img" });
     this.hint = h("p", { class: "bw-legend", id: uniqueId() });
-    const pointed = (event) => this.#point(event);
-    const listeners = {
-      onclick: pointed,
-      onpointermove: (event) => event.pointerType === "mouse" && pointed(event),
-      onkeydown: (event) => this.#press(event),
-    };
-    this.pad = h(
-      "div",
-      {
-        class: "bw-pad",
-        role: "application",
-        tabindex: 0,
-        "aria-describedby": this.hint.id,
-        ...listeners,
-      },
-      this.canvas,
-    );
-    this.box = h("div", { class: "bw-scroll bw-picture" }, this.pad);
+    this.pad.setAttribute("aria-describedby", this.hint.id);
     this.element = h("div", {}, this.box, this.hint);
   }
 
-  /**
-   * @param {Matrix} matrix
-   * @param {{names: string[], mask: boolean, cursor: Cursor, title: string}} about
-   */
-  show(matrix, { names, mask, cursor, title }) {
-    this.matrix = matrix;
-    this.names = names;
-    this.mask = mask;
-    this.cursor = cursor;
-    this.title = title;
-    this.pad.setAttribute("aria-label", this.title);
+  show(matrix, about) {
+    super.show(matrix, about);
     const keys = "Point at it, touch it, or move with the arrow keys, Home and End.";
     const what =
       this.view === "grid"
@@ -349,138 +274,14 @@ class Picture {
     this.hint.textContent = `${what} ${keys}`;
   }
 
-  /** @param {string} sentence  what a screen reader says of the picture */
-  move(cursor, sentence) {
-    this.cursor = cursor;
-    this.canvas.setAttribute("aria-label", sentence);
-  }
-
-  paint(colors = this.colors) {
-    this.colors = colors;
-    const width = this.box.clientWidth;
-    if (!width || !colors) return;
-    if (this.view === "grid") this.#paintGrid(width, colors);
-    else this.#paintLinks(width, colors);
-  }
-
-  /** Names of tokens as long as there is room for, and the width that they take. */
-  #labels(context, most) {
-    const labels = this.names.map((name) => shortened(context, name, most));
-    return {
-      labels,
-      room: Math.ceil(Math.max(...labels.map((label) => context.measureText(label).width))) + 8,
-    };
-  }
-
-  #paintGrid(width, colors) {
-    const {
-      matrix: { T },
-      canvas,
-    } = this;
-    const measuring = canvas.getContext("2d");
-    measuring.font = colors.font;
-    const { labels, room } = this.#labels(measuring, width < 500 ? 64 : 96);
-    const cell = Math.max(LEAST_CELL, Math.min(MOST_CELL, Math.floor((width - room - 2) / T)));
-    const size = room + cell * T + 2;
-    this.place = { left: room, top: room, cell, rows: cell };
-    const context = fit(canvas, size, size);
-    context.font = colors.font;
-    context.textBaseline = "middle";
-    this.#cells(context, colors);
-    this.#gridNames(context, labels, colors);
-    this.#cursorFrame(context, colors);
-  }
-
-  #cells(context, { css, scale, line, paper }) {
-    const {
-      matrix: { T, data },
-      place: { left, top, cell },
-      mask,
-    } = this;
-    const gap = cell > 16 ? 1 : 0;
-    context.textAlign = "center";
-    for (let row = 0; row < T; row += 1) {
-      for (let column = 0; column < T; column += 1) {
-        const [x, y, w] = [left + column * cell, top + row * cell, data[row * T + column]];
-        const hidden = mask && column > row;
-        context.fillStyle = hidden ? paper : css[placeOf(w)];
-        context.fillRect(x, y, cell - gap, cell - gap);
-        if (hidden)
-          this.#stroke(
-            context,
-            line,
-            x + cell * 0.3,
-            y + cell * 0.7,
-            x + cell * 0.7,
-            y + cell * 0.3,
-          );
-        else if (cell >= WRITTEN_CELL) {
-          context.fillStyle = inkOn(scale[placeOf(w)]);
-          context.fillText(decimal(w, 2).replace(/^0/, ""), x + cell / 2, y + cell / 2);
-        }
-      }
-    }
-  }
-
-  #stroke(context, color, x1, y1, x2, y2, width = 1) {
-    context.strokeStyle = color;
-    context.lineWidth = width;
-    context.beginPath();
-    context.moveTo(x1, y1);
-    context.lineTo(x2, y2);
-    context.stroke();
-  }
-
-  #gridNames(context, labels, { ink, muted, focus, font }) {
-    const { left, top, cell } = this.place;
-    const style = (chosen) => {
-      context.font = chosen ? `bold ${font}` : font;
-      context.fillStyle = chosen ? ink : muted;
-    };
-    labels.forEach((label, i) => {
-      const middle = i * cell + cell / 2;
-      style(i === this.cursor.row);
-      context.textAlign = "right";
-      context.fillText(label, left - 6, top + middle);
-      if (i === this.cursor.row)
-        this.#stroke(context, focus, left - 2, top + i * cell, left - 2, top + (i + 1) * cell, 3);
-      style(i === this.cursor.column);
-      context.save();
-      context.translate(left + middle, top - 6);
-      context.rotate(-Math.PI / 2);
-      context.textAlign = "left";
-      context.fillText(label, 0, 0);
-      context.restore();
-    });
-  }
-
-  #cursorFrame(context, { focus, paper }) {
-    const { left, top, cell } = this.place;
-    const { row, column } = this.cursor;
-    const [x, y] = [left + column * cell, top + row * cell];
-    // a pale line inside: the frame is seen on light and dark cells
-    context.strokeStyle = paper;
-    context.lineWidth = 1;
-    context.strokeRect(x + 1.5, y + 1.5, cell - 4, cell - 4);
-    context.strokeStyle = focus;
-    context.lineWidth = 2.5;
-    context.strokeRect(x - 0.5, y - 0.5, cell, cell);
-  }
-
-  #paintLinks(width, colors) {
-    const {
-      matrix: { T },
-      canvas,
-    } = this;
-    const measuring = canvas.getContext("2d");
-    measuring.font = colors.font;
-    const { labels, room } = this.#labels(measuring, width < 500 ? 72 : 120);
+  paintIn(width, colors) {
+    if (this.view === "grid") return super.paintIn(width, colors);
+    const { T } = this.matrix;
+    const { labels, room } = this.labels(colors.font, width < 500 ? 72 : 120);
     const [rows, size] = [T > 24 ? 18 : 26, Math.min(width, 620)];
     const right = size - room - 34; // room for the numbers of the token in focus
-    this.place = { left: room, top: 22, right, rows, cell: 0 };
-    const context = fit(canvas, size, 22 + T * rows + 2);
-    context.font = colors.font;
-    context.textBaseline = "middle";
+    this.links = { left: room, top: 22, right, rows };
+    const context = this.empty(size, 22 + T * rows + 2, colors);
     for (let row = 0; row < T; row += 1)
       if (row !== this.cursor.row) this.#links(context, row, colors, 0.3);
     this.#links(context, this.cursor.row, colors, 1);
@@ -488,36 +289,25 @@ class Picture {
   }
 
   #links(context, row, { css }, alpha) {
-    const {
-      matrix: { T, data },
-      place: { left, right, top, rows },
-    } = this;
+    const { T, data } = this.matrix;
+    const { left, right, top, rows } = this.links;
     const y = (i) => top + i * rows + rows / 2;
     context.globalAlpha = alpha;
     context.lineCap = "butt";
     for (let column = 0; column < T; column += 1) {
       const w = data[row * T + column];
+      if (w < FAINTEST) continue;
+      const ends = [left + 2, y(row), right - 2, y(column)];
       // the pale end of the scale would not be seen as a line
-      if (w >= FAINTEST)
-        this.#stroke(
-          context,
-          css[Math.max(110, placeOf(w))],
-          left + 2,
-          y(row),
-          right - 2,
-          y(column),
-          0.6 + 6 * w,
-        );
+      this.stroke(context, css[Math.max(110, placeOf(w))], ends, 0.6 + 6 * w);
     }
     context.globalAlpha = 1;
   }
 
   #linkNames(context, labels, { ink, muted, focus, font }) {
-    const {
-      matrix: { T, data },
-      place: { left, right, top, rows },
-      cursor: { row, column },
-    } = this;
+    const { T, data } = this.matrix;
+    const { left, right, top, rows } = this.links;
+    const { row, column } = this.cursor;
     const put = (text, x, y, chosen, align) => {
       context.font = chosen ? `bold ${font}` : font;
       context.fillStyle = chosen ? ink : muted;
@@ -529,71 +319,26 @@ class Picture {
     labels.forEach((label, i) => {
       const [y, w] = [top + i * rows + rows / 2, data[row * T + i]];
       put(label, left - 6, y, i === row, "right");
-      const value = w >= FAINTEST ? decimal(w, 2).replace(/^0/, "") : "";
-      put(value.padEnd(4), right + 4, y, i === column, "left");
+      put((w >= FAINTEST ? brief(w) : "").padEnd(4), right + 4, y, i === column, "left");
       put(label, right + 36, y, i === column, "left");
     });
-    this.#stroke(
-      context,
-      focus,
-      left - 1,
-      top + row * rows + 3,
-      left - 1,
-      top + (row + 1) * rows - 3,
-      4,
-    );
-    this.#stroke(
-      context,
-      focus,
-      right + 1,
-      top + column * rows + 3,
-      right + 1,
-      top + (column + 1) * rows - 3,
-      4,
-    );
+    const mark = (x, i) =>
+      this.stroke(context, focus, [x, top + i * rows + 3, x, top + (i + 1) * rows - 3], 4);
+    mark(left - 1, row);
+    mark(right + 1, column);
   }
 
-  #point(event) {
-    if (!this.place) return;
-    const { left, top, cell, rows } = this.place;
-    const edges = this.canvas.getBoundingClientRect();
-    const [x, y] = [event.clientX - edges.left, event.clientY - edges.top];
-    const inside = (i) => Math.max(0, Math.min(this.matrix.T - 1, Math.floor(i)));
-    const at = inside((y - top) / rows);
-    if (this.view === "grid") {
-      if (x < left && y < top) return;
-      return this.#go({
-        row: y < top ? this.cursor.row : at,
-        column: x < left ? this.#most(at) : inside((x - left) / cell),
-      });
-    }
-    if (x < (left + this.place.right) / 2) this.#go({ row: at, column: this.#most(at) });
-    else this.#go({ ...this.cursor, column: at });
+  cursorAt(x, y) {
+    if (this.view === "grid") return super.cursorAt(x, y);
+    const { left, right, top, rows } = this.links;
+    const at = this.within((y - top) / rows);
+    return x < (left + right) / 2
+      ? { row: at, column: mostIn(this.matrix, at) }
+      : { ...this.cursor, column: at };
   }
 
-  #most(row) {
-    return mostIn(this.matrix, row);
-  }
-
-  #press(event) {
-    const { T } = this.matrix;
-    const to = stepInGrid(event, this.cursor, { rows: T, columns: T });
-    if (!to) return;
-    this.#go(to);
-    this.#reveal();
-  }
-
-  #go(cursor) {
-    if (cursor.row !== this.cursor.row || cursor.column !== this.cursor.column) this.onMove(cursor);
-  }
-
-  /** Scroll the box sideways until the cell is in sight. */
-  #reveal() {
-    if (this.view !== "grid") return;
-    const { left, cell } = this.place;
-    const [x, { scrollLeft, clientWidth }] = [left + this.cursor.column * cell, this.box];
-    if (x < scrollLeft || x + cell > scrollLeft + clientWidth)
-      this.box.scrollLeft = x - clientWidth / 2;
+  reveal() {
+    if (this.view === "grid") super.reveal();
   }
 }
 
@@ -1162,7 +907,7 @@ class AttentionExplorer {
   }
 
   #paint() {
-    const colors = colorsOf(this.element);
+    const colors = weightColors(this.element);
     if (!colors.paper) return; // not on the page yet: the first size brings it here again
     this.picture.paint(colors);
     cancelAnimationFrame(this.frame);

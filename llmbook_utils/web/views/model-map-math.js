@@ -2,7 +2,7 @@
  * What the model map computes: sizes, the colors of numbers, and how one number came about, from a
  * reply to `explain`. No drawing here.
  *
- * @typedef {{name: string, shape: string, parameters: string, does: string}} Stage
+ * @import { Stage } from "../engine/stages.js"
  * @typedef {{tensor: string, index: number[]}} Place  one number of one tensor
  * @typedef {{i: number, left: number, right?: number, term: number, from?: Place, and?: Place}}
  *   Term
@@ -141,7 +141,7 @@ const within = (block) => (place) =>
  */
 export function placeOf({ tensor, index }, i, { emb_dim, n_heads }) {
   const D = emb_dim / n_heads;
-  // attention.out reads the heads of a token one behind the other
+  // attention.out reads the heads of a token one after the other
   if (tensor.endsWith("attention.context") && index.length === 1)
     return { tensor, index: [Math.floor(i / D), index[0], i % D] };
   // attention.context reads one number of each token's value

@@ -7,6 +7,7 @@
  */
 import { gelu } from "../engine/functions.js";
 import { softmaxOf } from "../engine/sampling.js";
+import { STAGES } from "../engine/stages.js";
 import { onTheme } from "../parts/colors.js";
 import { button, h, scroller, select } from "../parts/dom.js";
 import { Live } from "../parts/live.js";
@@ -45,6 +46,10 @@ const TOP = 10; // next tokens
  *   tensors: Record<string, Tensor>, isStored?: boolean}} Reading
  */
 
+const PARTS = Object.fromEntries(
+  ["before", "block", "after"].map((part) => [part, STAGES.filter((s) => s.part === part)]),
+);
+
 /** The block that a tensor belongs to; null for one outside the blocks. @param {string} name */
 const blockOf = (name) => (name.startsWith("blocks.") ? Number(name.split(".")[1]) : null);
 
@@ -54,7 +59,6 @@ const readingOf = (reply, about) => ({ ...reply, ...about });
 class ModelMap {
   constructor(model) {
     this.model = model;
-    this.stages = model.get("stages");
     this.live = new Live({
       model,
       most: MOST,
@@ -105,7 +109,7 @@ class ModelMap {
 
   /** What is asked of the model with one block open. */
   #wanted(block) {
-    const { before, block: inside, after } = this.stages;
+    const { before, block: inside, after } = PARTS;
     const around = [...before, ...after].map(({ name }) =>
       name === "logits" ? "logits.last" : name,
     );
@@ -186,7 +190,7 @@ class ModelMap {
   #drawMap() {
     this.panel.remove();
     this.rows = new Map();
-    const { before, block, after } = this.stages;
+    const { before, block, after } = PARTS;
     const { n_layers } = this.reading.config;
     const blocks = Array.from({ length: n_layers }, (_, i) => this.#blockItem(i, block));
     this.list.replaceChildren(

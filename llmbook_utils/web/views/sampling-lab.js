@@ -17,7 +17,7 @@ import {
 } from "../engine/sampling.js";
 import { NumberInput, PythonCode } from "../parts/controls.js";
 import { button, h, scroller, segments, uniqueId } from "../parts/dom.js";
-import { curveThrough, keyed, svg } from "../parts/drawing.js";
+import { keyed, Plot, svg, write } from "../parts/drawing.js";
 import { chip, Listbox } from "../parts/listbox.js";
 import { Live } from "../parts/live.js";
 import { count, grouped, percent } from "../parts/numbers.js";
@@ -75,10 +75,15 @@ export class Vocabulary {
   }
 }
 
-/** How much of `numbers` is where `kept` is above 0. */
-function shareOf(numbers, kept) {
+/**
+ * The sum of those numbers that a test picks. What is left over is summed like this, too: 1 minus a
+ * sum would leave a rest of rounding where there is none.
+ * @param {ArrayLike<number>} numbers
+ * @param {(id: number) => boolean} isPicked
+ */
+export function sumWhere(numbers, isPicked) {
   let sum = 0;
-  for (let id = 0; id < numbers.length; id += 1) if (kept[id] > 0) sum += numbers[id];
+  for (let id = 0; id < numbers.length; id += 1) if (isPicked(id)) sum += numbers[id];
   return sum;
 }
 
@@ -86,7 +91,7 @@ function shareOf(numbers, kept) {
 function stepOf(name, probabilities, before) {
   let left = 0;
   for (const p of probabilities) if (p > 0) left += 1;
-  const cut = before && Math.max(0, 1 - shareOf(before, probabilities));
+  const cut = before && sumWhere(before, (id) => probabilities[id] === 0);
   return { name, left, cut, largest: probabilities[indexOfLargest(probabilities)] };
 }
 
@@ -136,7 +141,7 @@ export class NextToken {
       probabilities: found.at(-1).probabilities,
       uncut,
       steps,
-      top_p: has("top_p") ? options.top_p * shareOf(uncut, kept) : null,
+      top_p: has("top_p") ? options.top_p * sumWhere(uncut, (id) => kept[id] > 0) : null,
       min_p: has("min_p") ? options.min_p * uncut[indexOfLargest(uncut)] : null,
     };
   }
@@ -419,8 +424,10 @@ class Curve {
     const scale = choice("Height", ["probability", "running sum"], (option) =>
       this.#choose(option === "running sum"),
     );
-    this.picture = h("div", { class: "bw-curve" });
-    this.legend = h(
+    const paint = () => this.next && this.#paint();
+    this.plot = new Plot({ kind: "bw-curve", height: 276, left: 62, below: "", paint });
+    this.plot.top = 14;
+    const legend = h(
       "p",
       { class: "bw-legend" },
       ...keyed("bw-line-before", "before (temperature 1, nothing cut)"),
@@ -428,87 +435,61 @@ class Curve {
       ...keyed("bw-line-after", "after the cuts"),
       ...keyed("bw-cut", "cut off"),
     );
-    this.element = h("div", {}, scale, this.picture, this.legend);
-    this.observer = new ResizeObserver(
-      () => this.picture.clientWidth !== this.width && this.#draw(),
-    );
-    this.observer.observe(this.picture);
+    this.element = h("div", {}, scale, this.plot.element, legend);
   }
 
   #choose(cumulative) {
     this.cumulative = cumulative;
-    this.#draw();
+    this.plot.draw();
   }
 
   show(next, result) {
     this.next = next;
     this.result = result;
-    this.#draw();
+    this.plot.draw();
   }
 
-  /** A function from a number to its height on the paper, and the marks beside it. */
-  #heights(bottom, top) {
-    if (this.cumulative)
-      return {
-        y: (p) => bottom - p * (bottom - top),
-        marks: [0, 0.25, 0.5, 0.75, 1],
-        write: (p) => `${100 * p} %`,
-      };
+  /** How a number becomes a height, and the marks beside it. @returns {[number, string][]} */
+  #takeHeights() {
+    const { plot } = this;
+    const { top, bottom } = plot;
+    if (this.cumulative) {
+      plot.y = (p) => bottom - p * (bottom - top);
+      return [0, 0.25, 0.5, 0.75, 1].map((p) => [p, `${100 * p} %`]);
+    }
     const { plain, plainOrder } = this.next;
     const lowest = Math.max(-12, Math.floor(Math.log10(plain[plainOrder.at(-1)])));
+    plot.y = (p) => Math.min(bottom, top + (Math.log10(p) / lowest) * (bottom - top));
     const every = Math.ceil(-lowest / 5);
-    const y = (p) => Math.min(bottom, top + (Math.log10(p) / lowest) * (bottom - top));
-    const marks = Array.from(
-      { length: Math.floor(-lowest / every) + 1 },
-      (_, i) => 10 ** (-i * every),
-    );
-    return {
-      y,
-      marks,
-      write: (p) =>
-        p > 5e-7 ? `${Number((100 * p).toFixed(4))} %` : `1e${Math.round(Math.log10(p)) + 2} %`,
-    };
+    return Array.from({ length: Math.floor(-lowest / every) + 1 }, (_, i) => {
+      const power = -i * every;
+      const text = power > -7 ? `${Number((100 * 10 ** power).toFixed(4))} %` : `1e${power + 2} %`;
+      return [10 ** power, text];
+    });
   }
 
-  #draw() {
-    const width = (this.width = this.picture.clientWidth);
-    if (!width || !this.next) return;
-    const [left, right, top, bottom, height] = [62, width - 12, 14, 236, 276];
+  #paint() {
+    const { plot } = this;
     const { order, plain, plainOrder } = this.next;
     const { probabilities, uncut, steps } = this.result;
     const V = order.length;
-    const x = (rank) => left + (Math.log(rank) / Math.log(Math.max(2, V))) * (right - left);
-    const heights = this.#heights(bottom, top);
+    const { left, right, top, bottom } = plot;
+    plot.x = (rank) => left + (Math.log(rank) / Math.log(Math.max(2, V))) * (right - left);
+    const up = this.#takeHeights();
     const kept = steps.at(-1).left;
-    const line = (kind, numbers, ids, n) => this.#line(kind, numbers, ids, n, x, heights.y);
-    const drawing = svg(
-      "svg",
-      {
-        viewBox: `0 0 ${width} ${height}`,
-        width,
-        height,
-        role: "img",
-        "aria-label": this.#name(kept, V),
-      },
-      svg("title", {}, this.#name(kept, V)),
-      ...this.#axes(x, heights, { left, right, top, bottom, V }),
-      ...(kept < V
-        ? [
-            svg("rect", {
-              class: "bw-cut-area",
-              x: x(kept),
-              y: top,
-              width: right - x(kept),
-              height: bottom - top,
-            }),
-          ]
-        : []),
-      line("bw-line-before", plain, plainOrder, V),
-      line("bw-line-uncut", uncut, order, V),
-      line("bw-line-after", probabilities, order, kept),
-      ...this.#cuts(x, heights.y, { left, right, top, bottom }),
+    const at = plot.x(kept);
+    const gone = { class: "bw-cut-area", x: at, y: top, width: right - at, height: bottom - top };
+    const tens = Array.from({ length: Math.floor(Math.log10(V)) + 1 }, (_, i) => 10 ** i);
+    plot.below = `place among the ${grouped(V)} tokens`;
+    plot.show(
+      this.#name(kept, V),
+      { across: tens.map((rank) => [rank, grouped(rank)]), up },
+      ...(kept < V ? [svg("rect", gone)] : []),
+      this.#line("bw-line-before", plain, plainOrder, V),
+      this.#line("bw-line-uncut", uncut, order, V),
+      this.#line("bw-line-after", probabilities, order, kept),
+      ...this.#cuts(),
     );
-    this.picture.replaceChildren(drawing);
   }
 
   #name(kept, V) {
@@ -516,69 +497,42 @@ class Curve {
     return `${what} of all ${grouped(V)} tokens, from the most to the least probable; after the cuts ${grouped(kept)} are left.`;
   }
 
-  #line(kind, numbers, ids, n, x, y) {
+  #line(kind, numbers, ids, n) {
     let [sum, at] = [0, 0];
-    const points = spread(n).flatMap((rank) => {
+    /** @type {[number, number][]} */
+    const points = [];
+    for (const rank of spread(n)) {
       for (; at < rank; at += 1) sum += numbers[ids[at]];
       const p = this.cumulative ? Math.min(1, sum) : numbers[ids[rank - 1]];
-      return p > 0 ? [[x(rank), y(p)]] : [];
-    });
-    return curveThrough(points, kind);
+      if (p > 0) points.push([rank, p]);
+    }
+    return this.plot.line(kind, points);
   }
 
-  #axes(x, { y, marks, write }, { left, right, top, bottom, V }) {
-    const rule = (x1, y1, x2, y2) => svg("line", { class: "bw-grid", x1, y1, x2, y2 });
-    const text = (at, height, anchor, words) =>
-      svg("text", { x: at, y: height, "text-anchor": anchor }, words);
-    const rows = marks.flatMap((p) => [
-      rule(left, y(p), right, y(p)),
-      text(left - 6, y(p) + 4, "end", write(p)),
-    ]);
-    const tens = Array.from({ length: Math.floor(Math.log10(V)) + 1 }, (_, i) => 10 ** i);
-    const columns = tens.flatMap((rank) => [
-      rule(x(rank), top, x(rank), bottom),
-      text(x(rank), bottom + 17, "middle", grouped(rank)),
-    ]);
-    return [
-      ...rows,
-      ...columns,
-      text((left + right) / 2, bottom + 35, "middle", `place among the ${grouped(V)} tokens`),
-    ];
-  }
-
-  /** Where each option cuts: behind how many tokens, and below which height. */
-  #cuts(x, y, { left, right, top, bottom }) {
+  /** Where each option cuts: after how many tokens, and below which height. */
+  #cuts() {
+    const { plot } = this;
+    const { left, right, top, bottom } = plot;
     const { steps, top_p, min_p } = this.result;
     const cuts = steps.filter(({ cut }) => cut !== null);
-    const across = (level, under = y(level)) =>
-      svg("line", { class: "bw-cut-line bw-level", x1: left, x2: right, y1: under, y2: under });
-    const levels = [
-      ...(this.cumulative && top_p !== null ? [across(top_p)] : []),
-      ...(!this.cumulative && min_p ? [across(min_p)] : []),
-    ];
+    const rule = (kind, x1, y1, x2, y2) => svg("line", { class: kind, x1, y1, x2, y2 });
+    const level = this.cumulative ? top_p : min_p || null;
+    const [across, y] = ["bw-cut-line bw-level", level === null ? 0 : plot.y(level)];
     const lines = cuts.flatMap(({ name, left: n }, i) => {
-      const [at, late] = [x(n), x(n) > (left + right) / 2];
+      const [at, late] = [plot.x(n), plot.x(n) > (left + right) / 2];
       const words = `${NAMES[name]}: ${grouped(n)} left`;
       const height = this.cumulative ? bottom - 12 - 18 * (cuts.length - 1 - i) : top + 14 + 18 * i;
+      const [place, anchor] = late ? [at - 5, "end"] : [at + 5, "start"];
       return [
-        svg("line", { class: "bw-cut-line", x1: at, x2: at, y1: top, y2: bottom }),
-        svg(
-          "text",
-          {
-            class: "bw-cut-name",
-            x: at + (late ? -5 : 5),
-            y: height,
-            "text-anchor": late ? "end" : "start",
-          },
-          words,
-        ),
+        rule("bw-cut-line", at, top, at, bottom),
+        write(place, height, anchor, words, "bw-cut-name"),
       ];
     });
-    return [...levels, ...lines];
+    return [...(level === null ? [] : [rule(across, left, y, right, y)]), ...lines];
   }
 
   stop() {
-    this.observer.disconnect();
+    this.plot.stop();
   }
 }
 
@@ -637,7 +591,9 @@ class List {
     const from = this.pages.step * LIST_ROWS;
     const shown = this.ids.slice(from, from + LIST_ROWS);
     const pairs = shown.map((id) => [plain[id], probabilities[id]]);
-    const rest = [0, 1].map((i) => Math.max(0, 1 - pairs.reduce((sum, pair) => sum + pair[i], 0)));
+    const isShown = new Uint8Array(this.order.length);
+    for (const id of shown) isShown[id] = 1;
+    const rest = [plain, probabilities].map((all) => sumWhere(all, (id) => !isShown[id]));
     const others = this.order.length - shown.length;
     const first = from === 0 && this.ids === this.order;
     const whole = Math.max(1e-300, ...pairs.flat(), ...(first ? rest : []));
@@ -766,9 +722,10 @@ class Draws {
     const shown = this.next.order.slice(0, DRAWN_ROWS).filter((id) => probabilities[id] > 0);
     const pairs = shown.map((id) => [probabilities[id], (times.get(id) ?? 0) / this.n]);
     const n = this.result.steps.at(-1).left - shown.length;
-    const pair = [0, 1].map((i) =>
-      Math.max(0, 1 - pairs.reduce((sum, numbers) => sum + numbers[i], 0)),
-    );
+    const isShown = new Uint8Array(probabilities.length);
+    for (const id of shown) isShown[id] = 1;
+    const drawn = shown.reduce((sum, id) => sum + (times.get(id) ?? 0), 0);
+    const pair = [sumWhere(probabilities, (id) => !isShown[id]), (this.n - drawn) / this.n];
     return [shown, Math.max(...pairs.flat(), ...(n ? pair : [])), { n, pair }];
   }
 

@@ -11,7 +11,7 @@
  */
 import { NumberInput, PythonCode } from "../parts/controls.js";
 import { frame, h, segments, tableHead, tiles } from "../parts/dom.js";
-import { curveThrough, keyed, svg, ticks } from "../parts/drawing.js";
+import { keyed, Plot, svg, ticks, write } from "../parts/drawing.js";
 import { stepInGrid } from "../parts/keys.js";
 import { count, grouped } from "../parts/numbers.js";
 
@@ -130,83 +130,14 @@ const stepsTo = (last) => {
   return n ? Array.from({ length: n + 1 }, (_, i) => Math.round((i * last) / n)) : [0];
 };
 
-const write = (x, y, anchor, words, kind = "") =>
-  svg("text", { x, y, "text-anchor": anchor, class: kind }, words);
-
-/** A drawing with two axes that is as wide as its place. */
-class Plot {
-  /** @param {{height: number, below: string, paint: (plot: Plot) => void}} options */
-  constructor({ height, below, paint }) {
-    this.height = height;
-    this.below = below;
-    this.paint = paint;
-    this.element = h("div", { class: "bw-plot" });
-    this.observer = new ResizeObserver(
-      () => this.element.clientWidth !== this.width && this.draw(),
-    );
-    this.observer.observe(this.element);
-  }
-
-  draw() {
-    this.width = this.element.clientWidth;
-    if (this.width) this.paint(this);
-  }
-
-  /** Take the ranges of both axes: `x` and `y` turn numbers into places from then on. */
-  range([x0, x1], [y0, y1]) {
-    this.x0 = x0;
-    this.x1 = x1;
-    this.y0 = y0;
-    this.y1 = y1;
-    this.left = 58;
-    this.right = this.width - 14;
-    this.top = 22;
-    this.bottom = this.height - 40;
-    this.x = (value) => this.left + ((value - x0) / (x1 - x0 || 1)) * (this.right - this.left);
-    this.y = (value) => this.bottom - ((value - y0) / (y1 - y0 || 1)) * (this.bottom - this.top);
-  }
-
-  #axes(title) {
-    const { x, y, left, right, top, bottom } = this;
-    const rule = (x1, y1, x2, y2) => svg("line", { class: "bw-grid", x1, y1, x2, y2 });
-    const rows = ticks(this.y0, this.y1).flatMap((n) => [
-      rule(left, y(n), right, y(n)),
-      write(left - 6, y(n) + 4, "end", short(n)),
-    ]);
-    const columns = ticks(this.x0, this.x1, this.width < 500 ? 3 : 6).filter(Number.isInteger);
-    const across = columns.flatMap((n) => [
-      rule(x(n), bottom, x(n), bottom + 5),
-      write(x(n), bottom + 18, "middle", grouped(n)),
-    ]);
-    return [
-      ...rows,
-      ...across,
-      write((left + right) / 2, bottom + 35, "middle", this.below),
-      write(4, top - 9, "start", title),
-    ];
-  }
-
-  line(kind, points) {
-    return curveThrough(
-      points.map(([a, b]) => [this.x(a), this.y(b)]),
-      kind,
-    );
-  }
-
-  show(name, title, ...marks) {
-    const { width, height } = this;
-    const about = {
-      viewBox: `0 0 ${width} ${height}`,
-      width,
-      height,
-      role: "img",
-      "aria-label": name,
-    };
-    this.element.replaceChildren(
-      svg("svg", about, svg("title", {}, name), ...this.#axes(title), ...marks),
-    );
-  }
-}
+/** The marks of a plot with straight axes. @param {Plot} plot  @param {string} title */
+const marksOf = ({ across: [x0, x1], up, width }, title) => ({
+  across: ticks(x0, x1, width < 500 ? 3 : 6)
+    .filter(Number.isInteger)
+    .map((n) => /** @type {[number, string]} */ ([n, grouped(n)])),
+  up: ticks(up[0], up[1]).map((n) => /** @type {[number, string]} */ ([n, short(n)])),
+  title,
+});
 
 /**
  * What can be set. `log`: the slider goes by ratios; `least` and `most` bound the field, `from` and
@@ -554,7 +485,7 @@ class Runs {
     const name = `The training loss over ${run.steps} steps of the nearest recorded run, of the best one and of ${others.length} others.`;
     plot.show(
       name,
-      "training loss",
+      marksOf(plot, "training loss"),
       ...lines,
       plot.line("bw-run-chosen", this.#points(run)),
       ...this.#levels(),
@@ -580,7 +511,7 @@ class Runs {
       [record.frequency_loss, "token frequencies, nothing else"],
     ];
     return levels
-      .filter(([level]) => level > plot.y0 && level < plot.y1)
+      .filter(([level]) => level > plot.up[0] && level < plot.up[1])
       .flatMap((pair) => across(...pair));
   }
 
@@ -724,7 +655,7 @@ class ScheduleDesigner {
       ...(warmup ? this.#climb(warmup, height) : []),
       ...(floor ? this.#level(level, height) : []),
     ];
-    plot.show(name, "learning rate", ...marks, line, ...dots);
+    plot.show(name, marksOf(plot, "learning rate"), ...marks, line, ...dots);
   }
 
   /** Where the climb ends; its name keeps away from a height. */
@@ -766,7 +697,7 @@ class ScheduleDesigner {
   }
 
   stop() {
-    for (const { observer } of [this.plot, this.runs.plot]) observer.disconnect();
+    for (const plot of [this.plot, this.runs.plot]) plot.stop();
   }
 }
 

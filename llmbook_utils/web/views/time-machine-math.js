@@ -118,7 +118,7 @@ export function givenByOthers(attention, found) {
   return mean(each.filter((share) => share !== null));
 }
 
-/** The place of the largest number; of equals the first. @param {number[]} numbers */
+/** The place of the largest number; among equals the first. @param {number[]} numbers */
 export const largest = (numbers) => numbers.indexOf(Math.max(...numbers));
 
 /**

@@ -3,17 +3,18 @@
  * two beside each other. All numbers and texts are a record's (tools/record_run.py); everything
  * here only reads them.
  *
- * @import { Follower, LossCurve, Snapshot } from "./time-machine-math.js"
+ * @import { LossCurve, Snapshot } from "./time-machine-math.js"
  * @typedef {{name: string, prompt: string, options: Record<string, number>, sentence: string[],
  *   layer: number, head: number, device: string, texts: {train: {tokens: number}}, words: string[],
  *   curve: LossCurve, snapshots: Snapshot[]}} Run
  */
+import { onTheme } from "../parts/colors.js";
 import { button, frame, h, segments, tiles, uniqueId } from "../parts/dom.js";
-import { svg } from "../parts/drawing.js";
-import { stepInGrid } from "../parts/keys.js";
+import { picture, Plot, svg, write } from "../parts/drawing.js";
 import { count, grouped } from "../parts/numbers.js";
 import { Stepper } from "../parts/stepper.js";
 import { drawBytes, pieces } from "../parts/tokens.js";
+import { brief, weightColors, WeightGrid } from "../parts/weight-grid.js";
 import {
   copying,
   duration,
@@ -28,16 +29,6 @@ import {
 } from "./time-machine-math.js";
 
 const [CHART_HEIGHT, BARS_HEIGHT] = [230, 120]; // pixels, as all sizes here
-// from the last one on a cell has its number
-const [LEAST_CELL, MOST_CELL, WRITTEN_CELL] = [16, 34, 27];
-const CHARACTER = 7.3; // how wide one is in the small monospaced font
-
-const picture = (width, height, label, ...children) =>
-  svg(
-    "svg",
-    { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
-    ...children,
-  );
 
 const bytesOf = (text) => Array.from(new TextEncoder().encode(text));
 
@@ -51,8 +42,6 @@ const marked = (text) =>
 const legible = (text) => text.replace(/[^\P{Cc}\n]/gu, (character) => marked(character));
 
 /** 0.812 -> ".81", for a narrow place */
-const brief = (w) => (w >= 0.995 ? "1.0" : w.toFixed(2).replace(/^0/, ""));
-
 const stepName = ({ step }) => `step ${grouped(step)}`;
 
 /** The loss over the steps; a click or touch goes to the nearest recorded one. */
@@ -72,14 +61,15 @@ class LossChart {
       low: Math.floor(Math.min(...losses)),
       high: Math.ceil(Math.max(...losses)),
     };
-    this.box = h("div", {
-      class: "bw-tm-chart",
-      onclick: (event) => onChoose(this.#nearest(event)),
-    });
-    this.element = h("div", {}, this.box, this.#legend());
+    const paint = () => this.now && this.#paint();
+    const below = "optimizer step";
+    this.plot = new Plot({ kind: "bw-tm-chart", height: CHART_HEIGHT, left: 30, below, paint });
+    this.plot.top = 42;
+    this.plot.element.addEventListener("click", (event) => onChoose(this.#nearest(event)));
+    this.element = h("div", {}, this.plot.element, this.#legend());
     this.axes = segments("Axis", ["logarithmic", "linear"], (option) => {
       this.log = option === "logarithmic";
-      this.paint();
+      this.plot.draw();
     });
   }
 
@@ -102,82 +92,54 @@ class LossChart {
   show(now, other) {
     this.now = now;
     this.other = other;
-    this.paint();
+    this.plot.draw();
   }
 
-  paint() {
-    const width = this.box.clientWidth;
-    if (!width) return;
+  #paint() {
+    const { plot } = this;
     const { low, high, ...range } = this.range;
-    const edges = { left: 30, right: width - 14, top: 42, bottom: CHART_HEIGHT - 40 };
-    this.axis = { ...range, ...edges, log: this.log };
-    this.x = stepPlace(this.axis);
-    this.y = (loss) => edges.bottom - ((edges.bottom - edges.top) * (loss - low)) / (high - low);
+    const { left, right, top, bottom } = plot;
+    this.axis = { ...range, left, right, log: this.log };
+    plot.x = stepPlace(this.axis);
+    plot.y = (loss) => bottom - ((bottom - top) * (loss - low)) / (high - low);
     const { training, validation } = this.run.curve;
-    const lines = [this.#line(validation, "validation"), this.#line(training, "training")];
-    const marks = [
+    plot.show(
+      this.#label(),
+      this.#axes(),
+      ...(this.log ? [write(left + 14, bottom + 18, "middle", "⋯")] : []),
+      this.#line(validation, "validation"),
+      this.#line(training, "training"),
+      ...this.#recorded(),
       ...(this.other ? this.#marker(this.other, "other", 32) : []),
       ...this.#marker(this.now, "now", 14),
-    ];
-    this.box.replaceChildren(
-      picture(
-        width,
-        CHART_HEIGHT,
-        this.#label(),
-        ...this.#grid(),
-        ...lines,
-        ...this.#recorded(),
-        ...marks,
-      ),
     );
   }
 
   #line(points, kind) {
     const at = points.map(
-      ([step, loss]) => `${this.x(step).toFixed(1)},${this.y(loss).toFixed(1)}`,
+      ([step, loss]) => `${this.plot.x(step).toFixed(1)},${this.plot.y(loss).toFixed(1)}`,
     );
     return svg("polyline", { points: at.join(" "), class: `bw-tm-line bw-tm-${kind}` });
   }
 
-  #grid() {
-    const { left, right, bottom } = this.axis;
+  /** The marks of both axes; a logarithmic one never reaches 0. */
+  #axes() {
     const { low, high } = this.range;
     const apart = Math.ceil((high - low) / 6);
     const rows = Array.from(
       { length: Math.floor((high - low) / apart) + 1 },
       (_, i) => low + i * apart,
     );
-    const row = (loss) => [
-      svg("line", { x1: left, x2: right, y1: this.y(loss), y2: this.y(loss), class: "bw-tm-rule" }),
-      svg("text", { x: left - 8, y: this.y(loss) + 4, "text-anchor": "end" }, String(loss)),
-    ];
-    const ticks = [...new Set([0, ...stepTicks(this.axis, this.x)])];
-    const name = (step) =>
-      svg(
-        "text",
-        {
-          x: this.x(step),
-          y: bottom + 22,
-          "text-anchor": step === this.axis.last ? "end" : "middle",
-        },
-        grouped(step),
-      );
-    // a logarithmic axis never reaches 0
-    const gap = this.log
-      ? [svg("text", { x: left + 14, y: bottom + 22, "text-anchor": "middle" }, "⋯")]
-      : [];
-    return [
-      ...rows.flatMap(row),
-      ...ticks.map(name),
-      ...gap,
-      svg("text", { x: right, y: bottom + 37, "text-anchor": "end" }, "optimizer step"),
-    ];
+    const steps = [...new Set([0, ...stepTicks(this.axis, this.plot.x)])];
+    /** @param {number} n @returns {[number, string]} */
+    const marked = (n) => [n, grouped(n)];
+    return { across: steps.map(marked), up: rows.map(marked) };
   }
 
   #recorded() {
-    const y = this.axis.bottom + 2;
+    const y = this.plot.bottom + 2;
     return this.run.snapshots.map((snapshot) => {
-      const x = this.x(snapshot.step);
+      const x = this.plot.x(snapshot.step);
       return svg("path", {
         d: `M${x - 4} ${y + 7}h8l-4 -7z`,
         class: snapshot === this.now ? "bw-tm-tick bw-tm-tick-now" : "bw-tm-tick",
@@ -186,32 +148,28 @@ class LossChart {
   }
 
   #marker(snapshot, kind, y) {
-    const [x, { training }] = [this.x(snapshot.step), lossAt(this.run.curve, snapshot.step)];
+    const [x, { training }] = [this.plot.x(snapshot.step), lossAt(this.run.curve, snapshot.step)];
     const name = `${kind === "other" ? "compared: " : ""}${stepName(snapshot)}`;
     const half = 4 * name.length;
-    const middle = Math.max(half, Math.min(this.axis.right + 14 - half, x));
+    const middle = Math.max(half, Math.min(this.plot.right + 14 - half, x));
     const line = svg("line", {
       x1: x,
       x2: x,
       y1: y + 6,
-      y2: this.axis.bottom,
+      y2: this.plot.bottom,
       class: `bw-tm-marker bw-tm-marker-${kind}`,
     });
     const dot = training
       ? [
           svg("circle", {
             cx: x,
-            cy: this.y(training.loss),
+            cy: this.plot.y(training.loss),
             r: 5,
             class: `bw-tm-dot bw-tm-dot-${kind}`,
           }),
         ]
       : [];
-    return [
-      line,
-      ...dot,
-      svg("text", { x: middle, y, "text-anchor": "middle", class: `bw-tm-name-${kind}` }, name),
-    ];
+    return [line, ...dot, write(middle, y, "middle", name, `bw-tm-name-${kind}`)];
   }
 
   #label() {
@@ -223,8 +181,8 @@ class LossChart {
   }
 
   #nearest({ clientX }) {
-    const x = clientX - this.box.getBoundingClientRect().left;
-    const away = this.run.snapshots.map(({ step }) => Math.abs(this.x(step) - x));
+    const x = clientX - this.plot.element.getBoundingClientRect().left;
+    const away = this.run.snapshots.map(({ step }) => Math.abs(this.plot.x(step) - x));
     return away.indexOf(Math.min(...away));
   }
 }
@@ -301,200 +259,12 @@ class Samples {
   }
 }
 
-/** One head's weights on the sentence at one step, as a grid with a cursor. */
-class WeightGrid {
-  /**
-   * @param {Run} run
-   * @param {Follower[]} found
-   * @param {(row: number, column: number) => void} onMove
-   */
-  constructor(run, found, onMove) {
-    this.sentence = run.sentence;
-    this.found = found;
-    this.onMove = onMove;
-    this.caption = h("p", { class: "bw-tm-caption" });
-    const point = (event) => this.#point(event);
-    this.pad = h("div", {
-      class: "bw-pad",
-      role: "application",
-      tabindex: 0,
-      onclick: point,
-      onpointermove: (event) => event.pointerType === "mouse" && point(event),
-      onkeydown: (event) => this.#press(event),
-    });
-    this.box = h("div", { class: "bw-scroll bw-tm-grid" }, this.pad);
-    this.element = h("div", {}, this.caption, this.box);
-  }
-
-  /**
-   * @param {Snapshot} snapshot
-   * @param {{row: number, column: number}} cursor
-   * @param {string} said  what it shows there, in words
-   */
-  show(snapshot, cursor, said, width) {
-    this.snapshot = snapshot;
-    this.cursor = cursor;
-    this.said = said;
-    this.caption.replaceChildren(h("b", {}, stepName(snapshot)));
-    this.pad.setAttribute(
-      "aria-label",
-      `Attention weights at ${stepName(snapshot)}; move with the arrow keys, Home and End`,
-    );
-    if (width) this.#paint(width);
-  }
-
-  #paint(width) {
-    const { sentence } = this;
-    const names = sentence
-      .map((token) => [...marked(token)])
-      .map((name) => (name.length > 9 ? `${name.slice(0, 8).join("")}…` : name.join("")));
-    const room = Math.ceil(CHARACTER * Math.max(...names.map((name) => name.length))) + 8;
-    const cell = Math.max(
-      LEAST_CELL,
-      Math.min(MOST_CELL, Math.floor((width - room - 6) / sentence.length)),
-    );
-    this.place = { room, cell };
-    const size = room + cell * sentence.length + 2;
-    const rows = this.snapshot.attention.flatMap((weights, row) =>
-      weights.map((_, column) => this.#cell(row, column)),
-    );
-    const ends = this.found.flatMap(({ row, columns }) =>
-      columns.flatMap((column) => this.#follower(row, column)),
-    );
-    this.pad.replaceChildren(
-      picture(
-        size,
-        size,
-        this.said,
-        this.#hidden(),
-        ...rows,
-        ...ends,
-        ...this.#names(names),
-        ...this.#frame(),
-      ),
-    );
-  }
-
-  /** A stroke in each cell that the mask hides; one path, because there are many. */
-  #hidden() {
-    const {
-      sentence: { length },
-      place: { room, cell },
-    } = this;
-    const strokes = Array.from({ length: length * length }, (_, at) => [
-      Math.floor(at / length),
-      at % length,
-    ]).filter(([row, column]) => column > row);
-    /** @param {number[]} place */
-    const stroke = ([row, column]) =>
-      `M${(room + (column + 0.35) * cell).toFixed(1)} ${(room + (row + 0.65) * cell).toFixed(1)}l${(cell * 0.3).toFixed(1)} ${(-cell * 0.3).toFixed(1)}`;
-    return svg("path", { d: strokes.map(stroke).join(""), class: "bw-tm-hidden" });
-  }
-
-  #cell(row, column) {
-    const { room, cell } = this.place;
-    const [x, y] = [room + column * cell, room + row * cell];
-    const weight = this.snapshot.attention[row][column];
-    // so that small weights can be told apart
-    const share = Math.sqrt(Math.max(0, Math.min(1, weight)));
-    const ink = share > 0.66 ? "high" : share > 0.475 ? "middle" : "low";
-    const box = svg("rect", {
-      x,
-      y,
-      width: cell - 1,
-      height: cell - 1,
-      style: `fill: color-mix(in srgb, var(--bw-most) ${(100 * share).toFixed(1)}%, var(--bw-least))`,
-    });
-    if (cell < WRITTEN_CELL) return box;
-    return svg(
-      "g",
-      {},
-      box,
-      svg(
-        "text",
-        {
-          x: x + cell / 2,
-          y: y + cell / 2 + 4,
-          "text-anchor": "middle",
-          class: `bw-tm-ink-${ink}`,
-        },
-        brief(weight),
-      ),
-    );
-  }
-
-  #follower(row, column) {
-    const { room, cell } = this.place;
-    const at = {
-      x: room + column * cell + 1.5,
-      y: room + row * cell + 1.5,
-      width: cell - 4,
-      height: cell - 4,
-    };
-    return [
-      svg("rect", { ...at, class: "bw-tm-follow-under" }),
-      svg("rect", { ...at, class: "bw-tm-follow" }),
-    ];
-  }
-
-  #names(names) {
-    const { room, cell } = this.place;
-    return names.flatMap((name, i) => {
-      const middle = room + (i + 0.5) * cell;
-      const kind = (chosen) => (chosen ? "bw-tm-token bw-tm-token-now" : "bw-tm-token");
-      return [
-        svg(
-          "text",
-          { x: room - 6, y: middle + 4, "text-anchor": "end", class: kind(i === this.cursor.row) },
-          name,
-        ),
-        svg(
-          "text",
-          {
-            transform: `translate(${(middle + 4).toFixed(1)} ${room - 6}) rotate(-90)`,
-            class: kind(i === this.cursor.column),
-          },
-          name,
-        ),
-      ];
-    });
-  }
-
-  #frame() {
-    const {
-      place: { room, cell },
-      cursor: { row, column },
-    } = this;
-    const at = {
-      x: room + column * cell - 0.5,
-      y: room + row * cell - 0.5,
-      width: cell,
-      height: cell,
-    };
-    // a pale line inside: the frame is seen on light and dark cells
-    const inside = { x: at.x + 2, y: at.y + 2, width: cell - 4, height: cell - 4 };
-    return [
-      svg("rect", { ...inside, class: "bw-tm-frame-under" }),
-      svg("rect", { ...at, class: "bw-tm-frame" }),
-    ];
-  }
-
-  #point(event) {
-    if (!this.place) return;
-    const { room, cell } = this.place;
-    const edges = this.pad.firstChild.getBoundingClientRect();
-    const [x, y] = [event.clientX - edges.left, event.clientY - edges.top].map((at) =>
-      Math.floor((at - room) / cell),
-    );
-    if (y < 0 || y >= this.sentence.length) return;
-    this.onMove(y, x < 0 ? largest(this.snapshot.attention[y]) : Math.min(x, y));
-  }
-
-  #press(event) {
-    const size = { rows: this.sentence.length, columns: this.cursor.row + 1 };
-    const to = stepInGrid(event, this.cursor, size);
-    if (to) this.onMove(to.row, Math.min(to.row, to.column)); // no token looks at a later one
-  }
+/** Rows of 1, 2, 3, … weights as a square matrix. @param {number[][]} rows */
+function square(rows) {
+  const T = rows.length;
+  const data = new Float32Array(T * T);
+  rows.forEach((weights, row) => data.set(weights, row * T));
+  return { T, data };
 }
 
 /**
@@ -513,8 +283,10 @@ class HeadOnTheWay {
     const [first] = this.found;
     const last = run.sentence.length - 1;
     this.cursor = first ? { row: first.row, column: first.columns[0] } : { row: last, column: 0 };
-    const grid = () => new WeightGrid(run, this.found, (row, column) => this.#move(row, column));
-    this.grids = [grid(), grid()];
+    this.grids = [0, 1].map(() => new WeightGrid((cursor) => this.#move(cursor)));
+    this.captions = this.grids.map(() => h("p", { class: "bw-tm-caption" }));
+    this.sides = this.grids.map(({ box }, i) => h("div", {}, this.captions[i], box));
+    this.theme = onTheme(() => this.now && this.#draw());
     this.readout = h("p", { class: "bw-readout" });
     const dashed = this.found.length
       ? " Dashed: what followed the same token when it stood there before."
@@ -533,7 +305,7 @@ class HeadOnTheWay {
       "div",
       {},
       name,
-      h("div", { class: "bw-tm-pair" }, ...this.grids.map(({ element }) => element)),
+      h("div", { class: "bw-tm-pair" }, ...this.sides),
       this.readout,
       hint,
       this.#followed(onChoose),
@@ -565,7 +337,7 @@ class HeadOnTheWay {
   show(now, other) {
     this.now = now;
     this.other = other;
-    this.grids[1].element.hidden = !other;
+    this.sides[1].hidden = !other;
     const width = this.bars.clientWidth;
     this.#draw();
     if (!this.found.length) return;
@@ -616,21 +388,30 @@ class HeadOnTheWay {
     if (this.now) this.show(this.now, this.other);
   }
 
-  #move(row, column) {
-    if (row === this.cursor.row && column === this.cursor.column) return;
-    this.cursor = { row, column };
+  /** No token looks at a later one. */
+  #move({ row, column }) {
+    this.cursor = { row, column: Math.min(row, column) };
     this.#draw();
     this.onSay(this.sentence());
   }
 
   #draw() {
+    const { cursor } = this;
     const sentence = this.sentence();
     this.readout.textContent = sentence;
-    // before anything is drawn: reading them is a layout
-    const widths = this.grids.map(({ box }) => box.clientWidth);
-    [this.now, this.other].forEach(
-      (snapshot, i) => snapshot && this.grids[i].show(snapshot, this.cursor, sentence, widths[i]),
+    const names = this.run.sentence.map(marked);
+    const dashed = this.found.flatMap(({ row, columns }) =>
+      columns.map((column) => ({ row, column })),
     );
+    const colors = weightColors(this.element);
+    [this.now, this.other].forEach((snapshot, i) => {
+      if (!snapshot) return;
+      const title = `Attention weights at ${stepName(snapshot)}; move with the arrow keys, Home and End`;
+      this.captions[i].replaceChildren(h("b", {}, stepName(snapshot)));
+      this.grids[i].show(square(snapshot.attention), { names, mask: true, cursor, title, dashed });
+      this.grids[i].move(cursor, sentence);
+      if (colors.paper) this.grids[i].paint(colors); // not before it stands on the page
+    });
   }
 
   #paintBars(width) {
@@ -784,12 +565,9 @@ class TimeMachine {
     const onSay = (sentence) => (this.spoken.textContent = sentence);
     const onChoose = (index) => this.steps.go(index);
     this.chart = new LossChart(this.run, onChoose);
+    this.head = new HeadOnTheWay(this.run, { onChoose, onSay });
     /** @type {View[]} */
-    this.views = [
-      new Samples(this.run),
-      new HeadOnTheWay(this.run, { onChoose, onSay }),
-      new Nearest(this.run, onSay),
-    ];
+    this.views = [new Samples(this.run), this.head, new Nearest(this.run, onSay)];
     [this.view] = this.views;
     this.tiles = h("div", { class: "bw-tiles" });
     this.summary = h("p", { class: "bw-summary" });
@@ -870,7 +648,6 @@ class TimeMachine {
   #resize() {
     if (this.element.clientWidth === this.width) return;
     this.width = this.element.clientWidth;
-    this.chart.paint();
     this.view.paint?.();
   }
 
@@ -942,6 +719,8 @@ class TimeMachine {
   stop() {
     this.steps.stop();
     this.sizes.disconnect();
+    this.chart.plot.stop();
+    this.head.theme.disconnect();
     this.model.off("change:step", this.follow);
   }
 }

@@ -16,22 +16,22 @@ def counted(config, *, double=False, bias=True, final=True, positions=True):
 
 def add_both(block, x):
     y = block.norm_1(x)
-    return (x + block.attention(y)[0]) + (x + block.feed_forward(y))
+    return (x + block.attention(y)) + (x + block.feed_forward(y))
 
 
 def one_after_the_other(block, x):
-    x = x + block.attention(block.norm_1(x))[0]
+    x = x + block.attention(block.norm_1(x))
     return x + block.feed_forward(block.norm_1(x))
 
 
 def sequential(block, x):
-    x = x + block.attention(block.norm_1(x))[0]
+    x = x + block.attention(block.norm_1(x))
     return x + block.feed_forward(block.norm_2(x))
 
 
 def on_the_norm(block, x):
     y = block.norm_1(x)
-    return y + block.attention(y)[0] + block.feed_forward(y)
+    return y + block.attention(y) + block.feed_forward(y)
 
 
 def filled(left=True, by_id=False, columns=False, negative=False):
