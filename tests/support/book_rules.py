@@ -335,7 +335,9 @@ def unstable_outputs_are_asserted(page):
     Times are printed and never judged: a page must not stop on a busy machine.
     """
     for cell, after in pairwise([*page.code, None]):
-        if {"nbval-ignore-output", "times"} & set(tags(cell)) == {"nbval-ignore-output"}:
+        if {"nbval-ignore-output", "times"} & set(tags(cell)) == {
+            "nbval-ignore-output"
+        }:
             text = after.source if after else ""
             if not re.search(r"^\s*assert\b", text, re.MULTILINE):
                 yield f"{name(cell)} ignores its output; assert it in the next cell"
