@@ -65,7 +65,7 @@ def test_a_mutant_is_noticed_or_not(tree):
 def test_tests_that_fail_anyway_show_nothing(tree):
     (tree / "sums.py").write_text("add = max  # a + b\n", "utf-8")
     row = Mutant("a sum", "sums.py", "a + b", "a - b", ("test_sums.py",))
-    with pytest.raises(RuntimeError, match=r"test_sums\.py fail without any mutant"):
+    with pytest.raises(RuntimeError, match="tests fail without any mutant"):
         mutants.judge([row], 1)
 
 
