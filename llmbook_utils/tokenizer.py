@@ -22,6 +22,8 @@ from pathlib import Path
 import regex
 import tiktoken
 
+from llmbook_utils.files.gpt2 import read_tokenizer_json
+
 END_OF_TEXT = "<|endoftext|>"  # between documents
 UNKNOWN = "<|unk|>"  # for words outside the vocabulary
 WORD_SPLIT = r"\w+(?:['-]\w+)*|--|[^\w\s]"  # words, dashes, single signs
@@ -391,14 +393,20 @@ def _gpt2() -> tiktoken.Encoding:
 
 
 def get_encoding(name_or_path: str | Path) -> tiktoken.Encoding:
-    """GPT-2's encoding ("gpt2", no network needed), or one saved by `save_encoding`.
+    """GPT-2's encoding ("gpt2", no network needed), or that of a folder.
 
-    A missing file raises FileNotFoundError; broken files, or two that do not fit
-    together, raise ValueError.
+    The folder has what `save_encoding` writes, or one tokenizer.json, as newer programs
+    save it. A missing file raises FileNotFoundError; broken files, or two that do not
+    fit together, raise ValueError.
     """
-    if name_or_path == "gpt2":
+    folder = Path(name_or_path)
+    if name_or_path == "gpt2" or (str(folder) == "gpt2" and not folder.exists()):
         return _gpt2()
-    vocab, merges = (Path(name_or_path) / name for name in ("vocab.json", "merges.txt"))
+    vocab, merges = folder / "vocab.json", folder / "merges.txt"
+    newer = folder / "tokenizer.json"
+    if newer.is_file() and not vocab.is_file():
+        entries, pairs = read_tokenizer_json(newer)
+        return parse_encoding(entries, "\n".join(pairs), folder.name)
     for file in (vocab, merges):
         if not file.is_file():
             raise FileNotFoundError(
@@ -409,5 +417,5 @@ def get_encoding(name_or_path: str | Path) -> tiktoken.Encoding:
         content = json.loads(vocab.read_text(encoding="utf-8"))
         merges_text = merges.read_text(encoding="utf-8")
     except ValueError as error:
-        raise ValueError(f"{vocab.parent} holds a broken tokenizer: {error}") from error
-    return parse_encoding(content, merges_text, vocab.parent.name)
+        raise ValueError(f"{folder} holds a broken tokenizer: {error}") from error
+    return parse_encoding(content, merges_text, folder.name)

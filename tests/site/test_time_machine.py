@@ -243,18 +243,26 @@ def cell(pad: Locator, row: int, column: int) -> dict[str, float]:
     return {"x": max(4, x + CELL / 2), "y": y + CELL / 2}
 
 
-INK = """(canvas, [x, y, n]) => {
-    const { data } = canvas.getContext("2d").getImageData(x + 4, y + 1, n - 8, 1);
-    const dark = (at) => Math.max(data[at], data[at + 1], data[at + 2]) < 90;
-    return Array.from({ length: n - 8 }, (_, i) => 4 * i).filter(dark).length;
+# for each cell below the diagonal how many points of its dashed frame's upper edge have the color of ink
+INK = """(canvas, [left, top, n]) => {
+    const { data } = canvas.getContext("2d").getImageData(left, top, 14 * n, 14 * n);
+    const isDark = (x, y) => Math.max(...data.slice(4 * (y * 14 * n + x), 4 * (y * 14 * n + x) + 3)) < 90;
+    const inks = (row, column) =>
+        Array.from({ length: n - 12 }, (_, i) => isDark(column * n + 6 + i, row * n + 3)).filter(Boolean).length;
+    return Array.from({ length: 14 }, (_, row) => Array.from({ length: row }, (_, column) => inks(row, column)));
 }"""
 
 
-def is_dashed(page: Page, row: int, column: int) -> bool:
-    """Whether the upper edge of a cell has strokes of ink and gaps between them."""
+def dashed_cells(page: Page) -> set[tuple[int, int]]:
+    """The cells in whose frame strokes of ink and gaps alternate."""
     pad = page.get_by_role("application").first
-    place = [*corner(pad, row, column), CELL]
-    return 8 < pad.locator("canvas").evaluate(INK, place) < CELL - 12
+    rows = pad.locator("canvas").evaluate(INK, [*corner(pad, 0, 0), CELL])
+    return {
+        (i, j)
+        for i, inks in enumerate(rows)
+        for j, ink in enumerate(inks)
+        if 8 < ink < CELL - 16
+    }
 
 
 def followed(step: int) -> float:
@@ -274,8 +282,7 @@ def others(step: int) -> float:
 def test_what_followed_a_token_before_is_measured(open_page: Open) -> None:
     page = open_page()
     view(page, "attention")
-    dashed = {(i, j) for i in range(14) for j in range(i) if is_dashed(page, i, j)}
-    assert dashed == {(i, j) for i, js in FOLLOWED.items() for j in js}
+    assert dashed_cells(page) == {(i, j) for i, js in FOLLOWED.items() for j in js}
     bars = page.locator(".bw-tm-bars")
     means = [f"{step:,}: {followed(step):.2f} and {others(step):.2f}" for step in STEPS]
     expect(bars.locator("svg")).to_have_attribute(

@@ -1,6 +1,8 @@
 """What readers have hit with models and tokenizers: each works, or says what to do."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.env import pick_device
+from llmbook_utils.files.hub import SHIPPED
 from llmbook_utils.generate import (
     Sampling,
     draw,
@@ -238,3 +241,31 @@ def test_auto_takes_the_gpu_that_is_there(monkeypatch):
     assert pick_device().type == "mps"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device().type == "cuda"
+
+
+def test_a_tokenizer_in_one_file_is_the_same_tokenizer(tmp_path):
+    mini = get_encoding(SHIPPED["mini"])
+    save_encoding(mini, tmp_path)
+    vocab = json.loads((tmp_path / "vocab.json").read_text(encoding="utf-8"))
+    merges = (tmp_path / "merges.txt").read_text(encoding="utf-8").splitlines()[1:]
+    end = {"id": vocab.pop("<|endoftext|>"), "content": "<|endoftext|>"}
+    content = {
+        "added_tokens": [end],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+        "model": {"type": "BPE", "vocab": vocab, "merges": merges},
+    }
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / name).unlink()
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    again = get_encoding(tmp_path)
+    text = "The sea's late, said 3 gulls 🐟"
+    assert again.encode(text) == mini.encode(text)
+    assert end_id(again) == end_id(mini) == end["id"]
+
+
+def test_a_name_is_a_name_also_as_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert get_encoding(Path("gpt2")) is get_encoding("gpt2")
+    save_encoding(get_encoding(SHIPPED["mini"]), tmp_path / "gpt2")
+    assert get_encoding(Path("gpt2")).n_vocab == 4096

@@ -33,7 +33,7 @@ export const write = (x, y, anchor, words, kind = "") =>
  * A curve through points, [x, y] each; a single one is a line without length, which round ends make
  * visible.
  */
-export function curveThrough(points, kind) {
+function curveThrough(points, kind) {
   const places = points.map((point) => point.map((place) => place.toFixed(1)).join(" "));
   return svg("path", {
     class: `bw-curve-line ${kind}`,

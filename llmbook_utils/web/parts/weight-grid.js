@@ -217,9 +217,9 @@ export class WeightGrid {
       context.strokeRect(left + column * cell + inset, top + row * cell + inset, size, size);
     };
     for (const at of this.dashed) {
-      frame(at, 1.5, paper, 3);
+      frame(at, 3, paper, 4);
       context.setLineDash([3, 2]);
-      frame(at, 1.5, ink, 1.5);
+      frame(at, 3, ink, 2);
       context.setLineDash([]);
     }
     frame(this.cursor, 1.5, paper, 1);
