@@ -105,7 +105,9 @@ def broken(root: Path, mutant: Mutant) -> Iterator[None]:
 def first_failure(said: str) -> str:
     """The test that noticed."""
     lines = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return lines[0].split(" ")[1] if lines else said.strip().splitlines()[-1]
+    if not lines:
+        return said.strip().splitlines()[-1]
+    return lines[0].partition(" ")[2].partition(" - ")[0].partition("[")[0]
 
 
 def table(results: list[tuple[Mutant, bool, str]]) -> str:

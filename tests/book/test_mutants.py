@@ -81,6 +81,8 @@ def test_a_row_that_does_not_fit_is_named(tree):
 def test_the_first_failure_is_named():
     said = "...\nFAILED tests/a.py::test_b - assert 1 == 2\nFAILED tests/a.py::test_c\n"
     assert first_failure(said) == "tests/a.py::test_b"
+    named = "FAILED tests/a.py::test_b[it's so] - assert 1 == 2\n"
+    assert first_failure(named) == "tests/a.py::test_b"
     assert first_failure("no end within 9 seconds") == "no end within 9 seconds"
 
 
