@@ -43,8 +43,13 @@ class Mutant:
         )
         if (times := text.count(self.old)) != 1:
             return f"{self.file} holds {self.old!r} {times} times; expected once"
-        missing = [t for t in self.tests if not (root / t.partition("::")[0]).is_file()]
-        return f"there is no {missing[0]}" if missing else None
+        for test in self.tests:
+            path, _, name = test.partition("::")
+            if not (root / path).is_file():
+                return f"there is no {path}"
+            if f"def {name}(" not in (root / path).read_text("utf-8") and name:
+                return f"{path} has no {name}"
+        return None
 
 
 def read_mutants() -> list[Mutant]:

@@ -34,7 +34,7 @@ NEW_TOKENS = 90
 REPEATED = {"tokens": 200, "temperature": 0.8, "texts": 4}
 SENTENCE = "The old king and the old queen had one son. The old king"
 WORDS = (" king", " three", " said", " mother", " red", " sea")
-NEIGHBOURS = 6
+NEIGHBORS = 6
 EVERY = 25  # steps that a point of the curve is the mean of
 
 
@@ -46,7 +46,7 @@ def neighbors(
     found = {}
     for word in WORDS:
         (id,) = tokenizer.encode_ordinary(word)
-        cosines, ids = (table @ table[id]).topk(NEIGHBOURS + 1)
+        cosines, ids = (table @ table[id]).topk(NEIGHBORS + 1)
         pairs = zip(ids.tolist(), cosines.tolist(), strict=True)
         found[word] = [
             [tokenizer.decode([other]), round(cosine, 3)]

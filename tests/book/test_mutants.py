@@ -73,7 +73,9 @@ def test_a_row_that_does_not_fit_is_named(tree):
     row = Mutant("x", "sums.py", "a", "b", ("test_sums.py",))
     assert "holds 'a' 4 times; expected once" in row.fault(tree)
     row = Mutant("x", "sums.py", "a + b", "b", ("test_none.py::test",))
-    assert row.fault(tree) == "there is no test_none.py::test"
+    assert row.fault(tree) == "there is no test_none.py"
+    row = Mutant("x", "sums.py", "a + b", "b", ("test_sums.py::test_sub",))
+    assert row.fault(tree) == "test_sums.py has no test_sub"
 
 
 def test_the_first_failure_is_named():

@@ -184,6 +184,6 @@ def test_too_many_tokens_are_refused():
         model(some_ids(1, 5), cache=cache)
 
 
-def test_an_unknown_initialisation_is_refused():
+def test_an_unknown_initialization_is_refused():
     with pytest.raises(ValueError, match="init is 'zeros'; expected 'gpt2' or 'torch'"):
         GPTModel(TINY, init="zeros")
