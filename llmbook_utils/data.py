@@ -47,6 +47,7 @@ class SlidingWindowDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return len(self.windows)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        # (T + 1,) -> two of (T,), one id apart
         window = self.windows[index]  # an index that does not exist raises IndexError
         return window[:-1], window[1:]
 
@@ -68,6 +69,7 @@ def create_dataloader(
     `seed` fixes the order of shuffled windows. A text too short for one batch raises
     ValueError.
     """
+    # here the name of the special token is the token; in a reader's text it is text
     ids = tokenizer.encode(text, allowed_special={END_OF_TEXT})
     dataset = SlidingWindowDataset(ids, context_length, stride)
     if drop_last and len(dataset) < batch_size:
@@ -81,5 +83,6 @@ def create_dataloader(
         batch_size=batch_size,
         shuffle=shuffle,
         drop_last=drop_last,
+        # of its own: whatever else draws numbers does not change the order
         generator=torch.Generator().manual_seed(seed),
     )

@@ -258,6 +258,7 @@ def generate(
     The options are those of `Sampling` and of `stream`. It ends early, with fewer
     tokens, when every sequence has ended.
     """
+    # refused here, and not only when the first token is asked for
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
     new = stream(
         model,

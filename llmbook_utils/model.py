@@ -144,6 +144,7 @@ def check_ids(
             f"mask is {mask.dtype} of shape {tuple(mask.shape)}; expected torch.bool "
             f"of the ids' shape {tuple(ids.shape)}, True at real tokens: mask.bool()"
         )
+    # the cache's tokens have positions, too
     n = ids.shape[1] + (cache.length if cache is not None else 0)
     if n > limit:
         raise ValueError(

@@ -113,7 +113,7 @@ def bar_plot(values: dict[str, float], x_label: str) -> Figure:
         )
     height = 0.9 + 0.4 * len(values)
     plot, axes = plt.subplots(figsize=(7.2, height), facecolor="white", layout="tight")
-    plt.close(plot)
+    plt.close(plot)  # a notebook would show it a second time
     bars = axes.barh(list(values), list(values.values()), color=PALETTE["query"])
     axes.bar_label(bars, fmt="%.2f", padding=4)
     axes.invert_yaxis()

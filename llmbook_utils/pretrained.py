@@ -157,7 +157,7 @@ def to_gpt2_config(config: GPTConfig, tokenizer: tiktoken.Encoding) -> dict[str,
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
         **{theirs: getattr(config, ours) for ours, theirs in GPT2_KEYS.items()},
-        "n_ctx": config.context_length,
+        "n_ctx": config.context_length,  # from here on what other programs want to read
         "activation_function": "gelu_new",
         "layer_norm_epsilon": 1e-5,
         "initializer_range": 0.02,
@@ -188,6 +188,7 @@ def load_pretrained(
     What cannot be found raises FileNotFoundError, a broken or unfitting file
     ValueError, and a failed or forbidden download DownloadError, an OSError.
     """
+    # everything small is read and checked before the large file is opened
     folder = find_folder(name_or_path, with_tokenizer=tokenizer is None)
     config = read_config(folder / CONFIG)
     if tokenizer is None:
@@ -234,7 +235,7 @@ def read_config(path: Path) -> GPTConfig:
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}; get it again") from error
     check_config(path, content, GPT2_KEYS.values())
-    try:
+    try:  # GPTConfig checks the values; the file's name belongs in its message
         return GPTConfig(
             **{ours: content[theirs] for ours, theirs in GPT2_KEYS.items()},
             drop_rate=content.get("resid_pdrop", 0.1),

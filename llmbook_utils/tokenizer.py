@@ -92,6 +92,7 @@ def pretokenize(text: str) -> list[bytes]:
     [b'It', b"'s", b' 4', b'.', b'15', b' now']
     """
     try:
+        # `regex`: Python's own `re` does not know \p{L}, the letters of all scripts
         return [chunk.encode() for chunk in regex.findall(GPT2_SPLIT, text)]
     except UnicodeEncodeError:
         at = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")

@@ -213,6 +213,7 @@ def count_steps(
     name, length = ("epochs", epochs) if max_steps is None else ("max_steps", max_steps)
     if length is None or length < 0:
         raise ValueError(f"{name} is {length}; it must be 0 or more")
+    # what is left at the end of a pass is a smaller step, not dropped
     per_epoch = math.ceil(len(loader) / accumulate)
     return length if max_steps is not None else length * per_epoch
 

@@ -28,6 +28,7 @@ def rule_of(tensor: str, model: GPTModel) -> tuple[str, list[str]]:
     """The operation that makes a tensor, and the names of what it works on."""
     last = model.config.n_layers - 1
     found = re.fullmatch(r"blocks\.(\d+)\.(.*)", tensor)
+    # what a block reads is the last block's output, and the embedding at the bottom
     if found and int(found[1]) <= last and found[2] in IN_BLOCK:
         stage, block = IN_BLOCK[found[2]], int(found[1])
         inside, stream = f"blocks.{block}.", f"blocks.{block - 1}.output"
@@ -171,6 +172,7 @@ def explain(
     ValueError for a tensor that there is not and an index outside it.
     """
     operation, names = rule_of(tensor, model)
+    # one reading keeps the number and all that it was made of
     trace = Trace(model, [tensor, *names], changes)
     values = trace(ids)
     if tensor not in values:

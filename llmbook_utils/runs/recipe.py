@@ -69,7 +69,7 @@ def read_recipe(path: str | Path, **changes: Any) -> Recipe:
 
     Unknown keys, wrong types and values out of range raise ValueError.
     """
-    path = Path(path)
+    path = Path(path)  # which every message below begins with
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:

@@ -45,6 +45,7 @@ def open_result(
     `tool` is the script that writes such files, for the messages. Other types raise
     TypeError, a path without a file FileNotFoundError, a file without JSON ValueError.
     """
+    # a reader's own run may be at hand as a dict, without a file
     if isinstance(result, Mapping):
         return "your model", dict(result)
     if not isinstance(result, str | os.PathLike):

@@ -79,7 +79,7 @@ export function readTokenizerFiles(vocab, merges) {
     );
   if (made.some((token, i) => i > 0 && ids.get(token) < ids.get(made[i - 1])))
     throw new Error("vocab.json: the ids are not in the order of the merges");
-  const name = (token) => toName([...token].map((character) => byteOf.get(character)));
+  const name = (token) => toName([...token].map((character) => Number(byteOf.get(character))));
   const ranks = new Map(tokens.map((token) => [name(token), ids.get(token)]));
   for (const token of tokens) ids.delete(token);
   return { ranks, special: ids };
@@ -116,7 +116,7 @@ export function encodeChunk(text, ranks) {
   }
   return {
     text,
-    tokens: parts.map((part) => ({ id: ranks.get(part), bytes: toBytes(part) })),
+    tokens: parts.map((part) => ({ id: Number(ranks.get(part)), bytes: toBytes(part) })),
     merges,
   };
 }

@@ -154,7 +154,7 @@ function toNumbers(dtype, data) {
  * @param {Float32Array} into
  * @param {ArrayLike<number>} numbers
  * @param {number[]} shape
- * @param {{transposed?: boolean, scale?: ArrayLike<number>}} stored
+ * @param {{transposed?: boolean, scale?: ArrayLike<number> | null}} stored
  */
 function place(into, numbers, [rows, cols = 1], { transposed = false, scale = null }) {
   if (transposed) {

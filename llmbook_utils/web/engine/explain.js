@@ -23,8 +23,8 @@ const [IN_BLOCK, AROUND] = [byName(true), byName(false)];
 function ruleOf(tensor, { n_layers, tie_embeddings }) {
   const found = /^blocks\.(\d+)\.(.*)$/.exec(tensor);
   const block = found && Number(found[1]) < n_layers ? Number(found[1]) : null;
-  const stage = block === null ? AROUND.get(tensor) : IN_BLOCK.get(found[2]);
-  if (!stage) throw new Error(`there is no tensor ${tensor}`);
+  const stage = found && block !== null ? IN_BLOCK.get(found[2]) : AROUND.get(tensor);
+  if (!stage?.operation) throw new Error(`there is no tensor ${tensor}`);
   const inside = block === null ? "" : `blocks.${block}.`;
   const stream = block === 0 ? "embedding" : `blocks.${(block ?? n_layers) - 1}.output`;
   const isTied = stage.layer === "head" && tie_embeddings;
@@ -40,7 +40,7 @@ function ruleOf(tensor, { n_layers, tie_embeddings }) {
  * @param {import("./trace.js").Tensor} tensor
  */
 function row({ shape, data }, ...index) {
-  const n = shape.at(-1);
+  const n = shape[shape.length - 1];
   const at = index.reduce((sum, i, axis) => sum * shape[axis] + i, 0);
   return data.slice(at * n, at * n + n);
 }
@@ -171,7 +171,10 @@ export function explain(model, ids, changes, tensor, index) {
     throw new Error(
       `index [${index.join(", ")}] names no number of ${tensor}, which has the shape (${found.shape.join(", ")})`,
     );
-  const value = (name, at) => row(tensors.get(name), ...at.slice(0, -1))[at.at(-1)];
+  const value = (name, at) => {
+    const { shape, data } = tensors.get(name) ?? found;
+    return data[at.reduce((sum, i, axis) => sum * shape[axis] + i, 0)];
+  };
   const reply = { value: value(tensor, index), operation: rule.operation, arrays: {} };
   if (trace.applied.has(tensor)) return { ...reply, operation: "replaced" };
   if (rule.operation === "sum" && !rule.of.every((name) => tensors.has(name)))

@@ -306,8 +306,9 @@ export class GPTModel {
     this.length = 0; // length: how many tokens the cache holds
     const { vocab_size: V, emb_dim: C, n_layers } = config;
     const source = new Source(config, parameters, kernel);
-    this.tokens = parameters.get("token_embedding.weight");
-    this.positions = parameters.get("position_embedding.weight");
+    const table = (name) => /** @type {Float32Array} */ (parameters.get(`${name}.weight`));
+    this.tokens = table("token_embedding");
+    this.positions = table("position_embedding");
     this.x = source.room(C);
     const scratch = {
       hidden: source.room(C),

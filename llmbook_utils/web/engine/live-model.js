@@ -46,14 +46,17 @@ const NO_TEXT = "there is no text: type a word or more";
 
 /** A turn for other messages to arrive in, without the wait that timers have. */
 const turn = () =>
-  new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(0);
-  });
+  /** @type {Promise<void>} */
+  (
+    new Promise((resolve) => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        resolve();
+      };
+      port2.postMessage(0);
+    })
+  );
 
 const done = (seq, why) => ({ content: { kind: "done", seq, why }, buffers: [] });
 
@@ -137,7 +140,8 @@ export class LiveModel {
       tensors: tensors.map(({ name, shape }) => ({ name, shape })),
     };
     const { top = 0 } = message.options ?? {};
-    if (top) content.top = this.#candidates(softmaxOf(trace.tensors.get("logits.last").data), top);
+    const logits = trace.tensors.get("logits.last");
+    if (top && logits) content.top = this.#candidates(softmaxOf(logits.data), top);
     return { content, buffers: tensors.map(({ data }) => data) };
   }
 

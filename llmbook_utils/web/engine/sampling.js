@@ -88,6 +88,7 @@ function keep(probabilities, isKept) {
  */
 export function byProbability(probabilities) {
   const digits = new Uint16Array(new Float64Array(probabilities).buffer);
+  /** @type {number[][]} */
   const [zeros, others] = [[], []]; // what was cut off needs no sorting
   for (let id = 0; id < probabilities.length; id += 1) {
     (probabilities[id] === 0 ? zeros : others).push(id);
@@ -107,7 +108,7 @@ export function byProbability(probabilities) {
   }
   const negative = order.findIndex((id) => probabilities[id] < 0);
   const end = negative < 0 ? order.length : negative;
-  return [].concat(Array.from(order.subarray(0, end)), zeros, Array.from(order.subarray(end)));
+  return [...order.subarray(0, end), ...zeros, ...order.subarray(end)];
 }
 
 /**
@@ -120,10 +121,8 @@ function kthLargest(numbers, k) {
   for (let i = 3; i < digits.length; i += 4) counts[digits[i]] += 1;
   let [digit, rest] = [65535, k];
   for (; rest > counts[digit]; digit -= 1) rest -= counts[digit];
-  return numbers
-    .filter((_, i) => digits[4 * i + 3] === digit)
-    .sort()
-    .at(-rest);
+  const alike = numbers.filter((_, i) => digits[4 * i + 3] === digit).sort();
+  return alike[alike.length - rest];
 }
 
 const largestOf = (probabilities) => probabilities[indexOfLargest(probabilities)];
@@ -174,7 +173,10 @@ export function samplingSteps(logits, ids, options = {}) {
   const steps = [{ name: "temperature", probabilities: softmaxOf(penalized, temperature) }];
   for (const [name, cut] of Object.entries(CUTS)) {
     if ((options[name] ?? null) !== null)
-      steps.push({ name, probabilities: cut(steps.at(-1).probabilities, options[name]) });
+      steps.push({
+        name,
+        probabilities: cut(steps[steps.length - 1].probabilities, options[name]),
+      });
   }
   return steps;
 }
@@ -186,8 +188,10 @@ export function samplingSteps(logits, ids, options = {}) {
  * @param {SamplingOptions} options
  * @returns {Float64Array}
  */
-export const nextTokenProbabilities = (logits, ids, options = {}) =>
-  samplingSteps(logits, ids, options).at(-1).probabilities;
+export function nextTokenProbabilities(logits, ids, options = {}) {
+  const steps = samplingSteps(logits, ids, options);
+  return steps[steps.length - 1].probabilities;
+}
 
 /**
  * The first token at which the running sum exceeds a number in [0, 1) times the whole.

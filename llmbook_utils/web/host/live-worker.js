@@ -88,7 +88,7 @@ async function load(published, onProgress, signal) {
   const url = addressOf(published);
   const cache = await openCache();
   const kept = await cache?.match(url);
-  if (kept) {
+  if (cache && kept) {
     const bytes = new Uint8Array(await kept.arrayBuffer());
     if (bytes.length === published.bytes && crc32(bytes) === published.crc32) return bytes;
     await cache.delete(url);
@@ -180,13 +180,14 @@ const actions = {
   async adopt({ name, message, reply }) {
     const { config, weights, vocab, merges } = message.files;
     const tokenizer = readTokenizerFiles(await vocab.text(), await merges.text());
-    models.set(name, await build(readConfig(await config.text()), weights, tokenizer, false));
+    const live = await build(readConfig(await config.text()), weights, tokenizer, false);
+    models.set(name, live);
     reply({
       kind: "adopted",
       seq: message.seq,
       name,
-      config: models.get(name).model.config,
-      kernel: models.get(name).model.kernel.name,
+      config: live.model.config,
+      kernel: live.model.kernel.name,
     });
   },
 

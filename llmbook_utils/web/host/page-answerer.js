@@ -22,12 +22,12 @@ async function load(source) {
 
 /** @param {string} source */
 function ranksFrom(source) {
-  if (!loaded.has(source)) {
-    const ranks = load(source);
-    loaded.set(source, ranks);
-    ranks.catch(() => loaded.delete(source)); // so that the next request tries again
-  }
-  return loaded.get(source);
+  const before = loaded.get(source);
+  if (before) return before;
+  const ranks = load(source);
+  loaded.set(source, ranks);
+  ranks.catch(() => loaded.delete(source)); // so that the next request tries again
+  return ranks;
 }
 
 /** @type {Worker | null} */
@@ -128,7 +128,7 @@ class Connection {
 
   forward(message, name = this.name) {
     if (!worker) startWorker();
-    worker.postMessage({ key: this.key, name, message });
+    worker?.postMessage({ key: this.key, name, message });
   }
 
   receive(content, buffers) {

@@ -9,6 +9,7 @@
 export class StaticModel {
   #state;
   #listeners = new Map();
+  /** @type {Promise<{send: (message: object) => void}> | null} */
   #answerer = null;
 
   /** @param {Record<string, any>} state */
@@ -74,15 +75,15 @@ export class StaticModel {
 
 /** @param {HTMLElement} root */
 export async function mount(root) {
-  const name = root.dataset.bwModule;
+  const name = root.dataset.bwModule ?? "";
   if (!/^[a-z0-9-]+$/.test(name)) throw new Error(`${name} is not the name of a widget`);
   const model = new StaticModel(
-    JSON.parse(root.querySelector('script[type="application/json"]').textContent),
+    JSON.parse(root.querySelector('script[type="application/json"]')?.textContent ?? ""),
   );
   const widget = (await import(`../views/${name}.js`)).default;
   const el = document.createElement("div");
   await widget.render({ model, el });
-  root.querySelector(".bw-fallback").remove();
+  root.querySelector(".bw-fallback")?.remove();
   root.append(el);
   root.dataset.bwReady = "1";
 }

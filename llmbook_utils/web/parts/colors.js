@@ -43,7 +43,7 @@ export function paintPoints(canvas, { rows, cols, data }, colors, placeOf) {
   // as little-endian machines read them
   const words = colors.map(([r, g, b]) => 0xff000000 | (b << 16) | (g << 8) | r);
   for (let i = 0; i < data.length; i += 1) points[i] = words[placeOf(data[i])];
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.getContext("2d")?.putImageData(image, 0, 0);
 }
 
 /**

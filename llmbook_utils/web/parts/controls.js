@@ -132,6 +132,6 @@ export class PythonCode {
   async #copy() {
     const copied = await copyText(this.code.textContent);
     this.button.textContent = copied ? "Copied" : "Selected: copy it with your keyboard";
-    if (!copied) getSelection().selectAllChildren(this.code); // the reader's own keys do the rest
+    if (!copied) getSelection()?.selectAllChildren(this.code); // the reader's own keys do the rest
   }
 }

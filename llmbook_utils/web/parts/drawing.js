@@ -47,7 +47,7 @@ function curveThrough(points, kind) {
 export function ticks(low, high, n = 5) {
   const rough = (high - low) / n;
   const ten = 10 ** Math.floor(Math.log10(rough));
-  const every = [1, 2, 5, 10].map((k) => k * ten).find((step) => step >= rough * (1 - 1e-9));
+  const every = [1, 2, 5, 10].map((k) => k * ten).find((step) => step >= rough * (1 - 1e-9)) ?? ten;
   const first = Math.ceil(low / every - 1e-9);
   const last = Math.floor(high / every + 1e-9);
   return Array.from({ length: last - first + 1 }, (_, i) =>

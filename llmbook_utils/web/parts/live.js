@@ -50,7 +50,7 @@ function unpack(content, buffers) {
  * @param {Tensor} tensor
  */
 export function rowOf({ shape, data }, ...index) {
-  const n = shape.at(-1);
+  const n = shape[shape.length - 1];
   const at = index.reduce((sum, i, axis) => sum * shape[axis] + i, 0);
   return data.subarray(at * n, at * n + n);
 }

@@ -20,3 +20,9 @@ export function percent(p) {
 
 /** A weight or a cosine. @param {number} x  0.1234 -> "0.123" */
 export const decimal = (x, digits = 3) => x.toFixed(digits);
+
+/** @param {number} x  0.00023456 -> "0.000235", 0.3 -> "0.3", 12345.6 -> "12,346" */
+export function short(x) {
+  if (x === 0 || Math.abs(x) >= 1000) return grouped(Math.round(x));
+  return String(Number(x.toPrecision(3)));
+}

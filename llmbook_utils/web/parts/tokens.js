@@ -20,7 +20,7 @@ export const hex = (bytes) =>
 
 /** @param {string} character  U+00A0 -> "U+00A0" */
 const codePoint = (character) =>
-  `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+  `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
 
 /** @param {number[]} bytes  @returns {string | null} null when they are not whole characters */
 export function decode(bytes) {

@@ -64,10 +64,24 @@ function shortened(context, text, room) {
   return `${text.slice(0, end)}…`;
 }
 
+/** The place of a grid that is not drawn yet. */
+const NOWHERE = { left: 0, top: 0, cell: 0, rows: 0 };
+
 export class WeightGrid {
   /** @param {(cursor: Cursor) => void} onMove */
   constructor(onMove) {
     this.onMove = onMove;
+    /** @type {Matrix} */
+    this.matrix = { T: 0, data: new Float32Array(0) };
+    /** @type {string[]} */
+    this.names = [];
+    this.mask = true;
+    /** @type {Cursor} */
+    this.cursor = { row: 0, column: 0 };
+    this.title = "";
+    /** @type {Cursor[]} */
+    this.dashed = [];
+    this.place = NOWHERE;
     this.canvas = h("canvas", { role: "img" });
     const pointed = (event) => this.#point(event);
     this.pad = h(
@@ -227,7 +241,7 @@ export class WeightGrid {
   }
 
   #point(event) {
-    if (!this.place) return;
+    if (!this.place.rows) return;
     const edges = this.canvas.getBoundingClientRect();
     const to = this.cursorAt(event.clientX - edges.left, event.clientY - edges.top);
     if (to) this.#go(to);

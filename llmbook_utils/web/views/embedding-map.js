@@ -6,7 +6,7 @@ import { button, h, line, scroller, shareBar, tableHead } from "../parts/dom.js"
 import { svg } from "../parts/drawing.js";
 import { chip, Listbox } from "../parts/listbox.js";
 import { Live, rowOf } from "../parts/live.js";
-import { count, grouped } from "../parts/numbers.js";
+import { count, decimal, grouped } from "../parts/numbers.js";
 import { decode, drawBytes, pieces, spoken } from "../parts/tokens.js";
 
 const WIDTH = 640;
@@ -323,7 +323,7 @@ class EmbeddingMap {
       const add = button("", () => this.#add(bytes));
       add.setAttribute("aria-label", `Add ${spoken(bytes)}`);
       add.append(...drawBytes(bytes));
-      return line([add], [shareBar(similarity)], [similarity.toFixed(3)]);
+      return line([add], [shareBar(similarity)], [decimal(similarity)]);
     };
     const caption = h(
       "caption",

@@ -11,7 +11,7 @@ import { STAGES } from "../engine/stages.js";
 import { onTheme } from "../parts/colors.js";
 import { button, h, scroller, select } from "../parts/dom.js";
 import { Live } from "../parts/live.js";
-import { count, grouped, megabytes, percent } from "../parts/numbers.js";
+import { count, grouped, megabytes, percent, short } from "../parts/numbers.js";
 import { drawBytes, pieces } from "../parts/tokens.js";
 import {
   evaluate,
@@ -584,9 +584,7 @@ class ModelMap {
       data.length === cols
         ? this.#column(i)
         : `${shownToken(tokens[Math.floor(i / cols)].bytes)}, ${this.#column(i % cols)}`;
-    const [a, b, c, d] = [mean, deviation, data[least], data[most]].map((x) =>
-      String(Number(x.toPrecision(3))),
-    );
+    const [a, b, c, d] = [mean, deviation, data[least], data[most]].map((x) => short(x));
     this.statistics.textContent = `Of these ${grouped(data.length)} numbers the mean is ${a}, the standard deviation ${b}, the smallest ${c} (${where(least)}), the largest ${d} (${where(most)}).`;
     this.copy.textContent = "Copy the numbers as Python";
   }
@@ -638,7 +636,7 @@ class ModelMap {
       this.reading.isStored &&
       !/logits|probabilities/.test(this.open) &&
       !this.#known({ tensor: this.open, index: this.#index() });
-    return isRough ? String(Number(x.toPrecision(3))) : exactly(x);
+    return isRough ? short(x) : exactly(x);
   }
 
   /** The vocabulary, once for each model. */

@@ -425,7 +425,7 @@ class Curve {
       this.#choose(option === "running sum"),
     );
     const paint = () => this.next && this.#paint();
-    this.plot = new Plot({ kind: "bw-curve", height: 276, left: 62, below: "", paint });
+    this.plot = new Plot({ kind: "bw-curve", height: 276, left: 66, below: "", paint });
     this.plot.top = 14;
     const legend = h(
       "p",

@@ -13,7 +13,7 @@ import { NumberInput, PythonCode } from "../parts/controls.js";
 import { frame, h, segments, tableHead, tiles } from "../parts/dom.js";
 import { keyed, Plot, svg, ticks, write } from "../parts/drawing.js";
 import { stepInGrid } from "../parts/keys.js";
-import { count, grouped } from "../parts/numbers.js";
+import { count, grouped, short } from "../parts/numbers.js";
 
 const PARTS = { "held-out": "held_out", training: "training" };
 const POINTS = 240; // at which the rate is drawn
@@ -113,12 +113,6 @@ export function bestOf(runs, part) {
   return whole.length
     ? whole.reduce((a, b) => (finals(b, part).mean < finals(a, part).mean ? b : a))
     : null;
-}
-
-/** @param {number} x  0.00023456 -> "0.000235", 0.3 -> "0.3", 12345.6 -> "12,346" */
-export function short(x) {
-  if (x === 0 || Math.abs(x) >= 1000) return grouped(Math.round(x));
-  return String(Number(x.toPrecision(3)));
 }
 
 /** @param {number} share  0.05 -> "5 %" */

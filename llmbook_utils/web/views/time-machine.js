@@ -9,9 +9,19 @@
  *   curve: LossCurve, snapshots: Snapshot[]}} Run
  */
 import { onTheme } from "../parts/colors.js";
-import { button, frame, h, segments, tiles, uniqueId } from "../parts/dom.js";
+import {
+  button,
+  frame,
+  h,
+  line,
+  segments,
+  shareBar,
+  tableHead,
+  tiles,
+  uniqueId,
+} from "../parts/dom.js";
 import { picture, Plot, svg, write } from "../parts/drawing.js";
-import { count, grouped } from "../parts/numbers.js";
+import { count, decimal, grouped } from "../parts/numbers.js";
 import { Stepper } from "../parts/stepper.js";
 import { drawBytes, pieces } from "../parts/tokens.js";
 import { brief, weightColors, WeightGrid } from "../parts/weight-grid.js";
@@ -377,11 +387,11 @@ class HeadOnTheWay {
     const weights = now.attention[row];
     const most = largest(weights);
     const here =
-      column === most ? "" : ` Its weight on ${name(column)}: ${weights[column].toFixed(3)}.`;
+      column === most ? "" : ` Its weight on ${name(column)}: ${decimal(weights[column])}.`;
     const then = other
-      ? ` At ${stepName(other)} it gives ${name(column)} ${other.attention[row][column].toFixed(3)}.`
+      ? ` At ${stepName(other)} it gives ${name(column)} ${decimal(other.attention[row][column])}.`
       : "";
-    return `At ${stepName(now)} ${name(row)} looks most at ${name(most)}, weight ${weights[most].toFixed(3)}.${here}${then}`;
+    return `At ${stepName(now)} ${name(row)} looks most at ${name(most)}, weight ${decimal(weights[most])}.${here}${then}`;
   }
 
   paint() {
@@ -507,43 +517,19 @@ class Nearest {
     const than = other
       ? ` Of these ${tokens(now).length} tokens ${stepName(other)} has ${shared} too.`
       : "";
-    return `At ${stepName(now)} the embedding nearest to that of “${marked(word)}” is that of “${marked(token)}”, cosine ${cosine.toFixed(3)}.${than}`;
+    return `At ${stepName(now)} the embedding nearest to that of “${marked(word)}” is that of “${marked(token)}”, cosine ${decimal(cosine)}.${than}`;
   }
 
   #list(snapshot) {
     const row = ([token, cosine]) => {
-      const bar = h("span", {
-        class: "bw-bar-fill",
-        style: `width: ${Math.max(0, 100 * cosine).toFixed(1)}%`,
-      });
       const name = h("span", { class: "bw-mini" }, ...drawBytes(bytesOf(token)));
-      return h(
-        "tr",
-        {},
-        h("th", { scope: "row" }, name),
-        h(
-          "td",
-          { class: "bw-tm-track" },
-          h("span", { class: "bw-bar-track", "aria-hidden": "true" }, bar),
-        ),
-        h("td", {}, cosine.toFixed(3)),
-      );
+      const found = line([name], [shareBar(cosine)], [decimal(cosine)]);
+      found.cells[1].classList.add("bw-tm-track");
+      return found;
     };
-    const head = h(
-      "tr",
-      {},
-      h("th", { scope: "col" }, "token"),
-      h("td", {}),
-      h("th", { scope: "col" }, "cosine"),
-    );
     const caption = h("caption", { class: "bw-tm-caption" }, h("b", {}, stepName(snapshot)));
-    return h(
-      "table",
-      { class: "bw-table" },
-      caption,
-      h("thead", {}, head),
-      h("tbody", {}, ...snapshot.neighbors[this.word].map(row)),
-    );
+    const body = h("tbody", {}, ...snapshot.neighbors[this.word].map(row));
+    return h("table", { class: "bw-table" }, caption, tableHead("token", "", "cosine"), body);
   }
 }
 
