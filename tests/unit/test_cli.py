@@ -122,3 +122,11 @@ def test_bash_completes_commands_and_options(capsys):
 def test_help_does_not_wait_for_pytorch():
     code = "import sys; import llmbook_utils.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_of_a_prompt_longer_than_the_context_the_end_is_read(capsys):
+    """The command passes `keep_last`: mini reads 256 tokens, this has far more."""
+    main(["write", "the sea " * 200, "--tokens", "2", "--temperature", "0"])
+    out = capsys.readouterr().out
+    assert out.startswith("the sea " * 200)
+    assert len(out.rstrip("\n")) > len("the sea " * 200)
