@@ -121,6 +121,8 @@ def start_or_resume(
     rank: int,
 ) -> tuple[GPTModel, torch.optim.Optimizer, Progress]:
     """The model, its optimizer and how far they are: at the start, or as in `out`."""
+    if rank == 0:
+        settle_recipe(out, recipe)
     torch.manual_seed(recipe.seed)  # the same weights in every process
     model = GPTModel(recipe.model, recipe.init).to(device)
     optimizer = create_optimizer(
@@ -150,8 +152,6 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     first, alone = rank == 0, processes == 1  # only the first process writes
     encoding = read_encoding(tokens, recipe.model)
     train_loader, val_loader = create_loaders(tokens, recipe, rank, processes)
-    if first:
-        settle_recipe(out, recipe)
     model, optimizer, progress = start_or_resume(out, recipe, encoding, device, rank)
 
     def save(progress: Progress, record: dict[str, float]) -> None:
