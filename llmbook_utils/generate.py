@@ -137,7 +137,7 @@ def draw(probabilities: Tensor, numbers: list[float]) -> Tensor:
     The number picks the first token at which the running sum exceeds it.
     """
     # by NumPy: sums over V need 64-bit numbers, which not every GPU has
-    sums = probabilities.cpu().numpy().astype(np.float64).cumsum(axis=-1)
+    sums = probabilities.detach().cpu().numpy().astype(np.float64).cumsum(axis=-1)
     # a share of the last sum, which rounding may have left a little off 1
     targets = np.array(numbers)[:, None] * sums[:, -1:]
     drawn = (sums <= targets).sum(axis=-1)

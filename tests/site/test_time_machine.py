@@ -412,7 +412,7 @@ def test_it_is_accessible_and_fits(open_page: Open, theme: str, width: int) -> N
 
 
 CELL = 40  # px
-STEPS = """() => {
+STEPPING = """() => {
     const slider = document.querySelector(".bw-stepper input");
     for (let i = 0; i < 12; i += 1) {
         slider.value = i;
@@ -428,7 +428,7 @@ def test_a_step_is_drawn_in_no_long_task(open_page: Open) -> None:
     watch = Stopwatch(page)
     for name in ("texts", "attention", "neighbors"):
         view(page, name)
-        assert watch.milliseconds(lambda: page.evaluate(STEPS)) / 12 < 50, name
+        assert watch.milliseconds(lambda: page.evaluate(STEPPING)) / 12 < 50, name
 
 
 PURE = """async () => {

@@ -269,3 +269,10 @@ def test_a_name_is_a_name_also_as_a_path(tmp_path, monkeypatch):
     assert get_encoding(Path("gpt2")) is get_encoding("gpt2")
     save_encoding(get_encoding(SHIPPED["mini"]), tmp_path / "gpt2")
     assert get_encoding(Path("gpt2")).n_vocab == 4096
+
+
+def test_a_token_is_drawn_of_logits_that_still_have_gradients():
+    logits = MODEL(IDS)[:, -1]
+    assert logits.requires_grad
+    probabilities = next_token_probabilities(logits, IDS, Sampling(temperature=1.0))
+    assert 0 <= draw(probabilities, [0.5]).item() < TINY.vocab_size

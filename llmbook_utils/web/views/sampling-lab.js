@@ -732,9 +732,11 @@ class Draws {
   #python() {
     const { seed, ...sampling } = this.options;
     return [
-      "from llmbook_utils.generate import draw, next_token_probabilities, uniform_numbers",
+      "from llmbook_utils.generate import Sampling, draw, next_token_probabilities",
+      "from llmbook_utils.generate import uniform_numbers",
       ...this.setup(),
-      `p = next_token_probabilities(model.eval()(ids)[:, -1], ids, ${pythonOptions(sampling)})`,
+      `sampling = Sampling(${pythonOptions(sampling)})`,
+      "p = next_token_probabilities(model.eval()(ids)[:, -1], ids, sampling)",
       `numbers = uniform_numbers(${seed})`,
       `drawn = [int(draw(p, [next(numbers)])) for _ in range(${this.n})]`,
     ];
