@@ -366,7 +366,8 @@ def _building() -> Iterator[list[str]]:
     original = nn.Module.__init__
 
     def note(self: nn.Module, *args: Any, **options: Any) -> None:
-        built.append(f"a {type(self).__name__}")
+        name = type(self).__name__
+        built.append(f"{'an' if name[0] in 'AEIOU' else 'a'} {name}")
         original(self, *args, **options)
 
     nn.Module.__init__ = note  # type: ignore[method-assign]

@@ -523,7 +523,7 @@ PLANTED = {
             lambda c: counted(c, head_bias=True),
         ),
         ("builds the model", "your function built a GPTModel", builds),
-        ("builds a part", "your function built a Embedding", builds_a_part),
+        ("builds a part", "your function built an Embedding", builds_a_part),
         ("text", "expected a whole number", lambda c: f"{counted(c):,}"),
     ],
     "4.4": [
