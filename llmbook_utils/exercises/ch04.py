@@ -97,9 +97,9 @@ def _scale_of(norm: Any, emb_dim: int) -> nn.Parameter:
         "that axis, so that the division broadcasts. The epsilon stands inside the "
         "root.",
         "In __init__: super().__init__() and a scale made by nn.Parameter(torch.ones("
-        "emb_dim)). In forward, size is the square root of the mean of the squared x along "
-        "dim=-1, with keepdim=True and 1e-5 added before the root; what is x to be "
-        "divided by, and multiplied by?",
+        "emb_dim)). In forward, size is the square root of the mean of the squared x "
+        "along dim=-1, with keepdim=True and 1e-5 added before the root; what is x to "
+        "be divided by, and multiplied by?",
     ),
 )
 def rms_norm(answer: Any) -> str:
