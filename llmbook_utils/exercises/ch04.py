@@ -413,9 +413,9 @@ def _judge_count(given: Any, wanted: int, config: GPTConfig) -> None:
         "Three things around the loop: gradients, the mode, the length of the text.",
         "Keep model.training, call model.eval(), and put the mode back at the end. "
         "Inside, pass ids[:, -limit:] and look at the last position only.",
-        "logits = model(ids[:, -limit:])[:, -1]; best = logits.argmax(-1, "
-        "keepdim=True); ids = torch.cat([ids, best], dim=1); and at the end "
-        "model.train(training).",
+        "Each round has three steps: the logits of the last position, for the last "
+        "context_length tokens; their argmax along the last axis, with keepdim=True; "
+        "and torch.cat along dim=1. evaluating(model) looks after the mode.",
     ),
 )
 def greedy_loop(answer: Callable[..., Tensor]) -> str:
@@ -548,7 +548,8 @@ def _listening(block: TransformerBlock) -> Iterator[dict[str, int]]:
     hints=(
         "How many times is the norm needed, and on what does it act?",
         "Compute the normalized copy once and give it to both parts.",
-        "y = block.norm_1(x), then x + block.attention(y) + block.feed_forward(y).",
+        "Call the copy y. Three things are added up: x, what attention makes of y, and "
+        "what the feed-forward network makes of y. norm_2 and dropout are not called.",
     ),
 )
 def parallel_block(answer: Callable[[TransformerBlock, Tensor], Tensor]) -> str:
@@ -597,7 +598,8 @@ def parallel_block(answer: Callable[[TransformerBlock, Tensor], Tensor]) -> str:
         "How long is the longest row? How many fill each of the others?",
         "Make a tensor full of pad_id and a mask full of False, and write each row "
         "into the last len(row) columns.",
-        "The positions are (mask.cumsum(dim=1) - 1).clamp(min=0).",
+        "mask.cumsum(dim=1) counts the real tokens up to each place. The first of them "
+        "should have position 0, and no position may be below 0: clamp(min=0) helps.",
     ),
 )
 def positions_of_real_tokens(answer: Callable[..., Any]) -> str:
@@ -679,8 +681,9 @@ def _first_pair(ids: Tensor) -> Tensor:
         "If you change the last token only, which leaks do you miss?",
         "Change one token at a time, each in turn, to another id, and compare all "
         "logits before it.",
-        "For each t: changed = ids.clone(); changed[:, t] = (changed[:, t] + 1) % 10, "
-        "then compare model(changed)[:, :t] with model(ids)[:, :t] by torch.allclose.",
+        "For each t from 1 on: clone ids, change column t of the clone (one more, "
+        "modulo 10, is another valid id), and compare the logits of both before t by "
+        "torch.allclose, which allows for rounding.",
     ),
 )
 def find_the_leak(answer: Callable[..., bool]) -> str:
@@ -827,9 +830,10 @@ def _variants(model: GPTModel) -> dict[str, list[list[Callable[[Tensor], Any]]]]
     hints=(
         "A block that is left out passes its input on as it is.",
         "Go through the blocks yourself, as the logit lens does, and skip one.",
-        "x = token and position embeddings; for i, block in enumerate(model.blocks): "
-        "if i != left_out: x = block(x); then final norm, head, and the loss by "
-        "F.cross_entropy(logits.flatten(0, 1), targets.flatten()).",
+        "Two loops, one inside the other: the outer one says which block is left out, "
+        "the inner one goes through all blocks and passes that one by. After the inner "
+        "loop come final norm, head, and F.cross_entropy of the flattened logits and "
+        "targets.",
     ),
 )
 def which_block_can_go(answer: Callable[..., list[float]]) -> str:
