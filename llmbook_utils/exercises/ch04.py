@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Number
 from typing import Any
 
 import torch
@@ -205,6 +206,7 @@ def _slips(block: TransformerBlock, x: Tensor) -> dict[str, Tensor]:
     y = x + a(n1(x))
     on_stream = n1(x) + a(n1(x))
     return {
+        "the block returns x as it came: nothing is added": x,
         "nothing carries x past attention: add what it gathers to x": a(n1(x))
         + f(n2(a(n1(x)))),
         "there is no shortcut at all: each part should add to the stream": f(
@@ -317,8 +319,9 @@ def _judge_dropout(block: nn.Module, x: Tensor) -> None:
             one.remove()
         block.eval()
     require(got, "self.dropout is never used; it acts on what each branch adds")
+    times = "once" if len(got) == 1 else f"{len(got)} times"
     require(
-        len(got) == 2, f"dropout is used {len(got)} times; each branch needs it once"
+        len(got) == 2, f"dropout is applied {times}; each of the two branches needs it"
     )
     require(
         len(made) == 2 and all(map(torch.equal, got, made)),
@@ -379,7 +382,7 @@ def _building() -> Iterator[list[str]]:
 
 def _judge_count(given: Any, wanted: int, config: GPTConfig) -> None:
     require(
-        isinstance(given, int | float) and given == int(given),
+        isinstance(given, Number) and given == int(given),  # type: ignore[call-overload]
         f"{config} gave {given!r}; expected a whole number",
     )
     C, L, V = config.emb_dim, config.n_layers, config.vocab_size
