@@ -736,7 +736,7 @@ def how_large_a_vocabulary(answer: Callable[[str, list[int]], dict[int, float]])
     wanted = _bytes_per_token(text[:cut], text[cut:], 600)
     first, last = float(given[600]), text[cut:]
     mistakes = {
-        1 / wanted: "that is tokens a byte; turn the fraction round",
+        1 / wanted: "that is tokens per byte; turn the fraction round",
         _bytes_per_token(text, last, 600): "the vocabulary has been learned from the "
         "whole text, so the last tenth is not held out",
         _bytes_per_token(text[:cut], text, 600): "the whole text has been measured; "
