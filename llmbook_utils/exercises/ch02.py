@@ -44,7 +44,7 @@ def write_the_merge(answer: Callable[..., list[int]]) -> str:
     require(
         given == [97, 256, 101],
         f"merge([97, 101, 97, 101], {pair}, 256) gives {given}, expected "
-        "[97, 256, 101]: the pair is 101, 97 in this order, and 97, 101 is another one",
+        "[97, 256, 101]: the pair is 101, 97 in this order, and 97, 101 is a different pair",
     )
     run = _merged(answer, [7, 7, 7, 4], (7, 7))
     require(
@@ -137,7 +137,7 @@ def _merge_slips(ids: list[int], pair: tuple[int, int]) -> list[tuple[list[Any],
         "chunk of pretokenize(text). A Counter counts, pairwise gives the neighbors, "
         "and tokens[id] is the bytes of an id.",
         "max(counts, key=...) chooses; with the key (count, -first id, -second id) the "
-        "smaller ids win among equals. Then append the joined bytes to tokens, and "
+        "smaller ids win in a tie. Then append the joined bytes to tokens, and "
         "replace every chunk by merge(chunk, best, new_id).",
     ),
 )
@@ -374,7 +374,7 @@ def _tokens(dataset: Any) -> set[int]:
         "Write the six words below one another, letter by letter, with ␣ for the space "
         "before a word. Which pair stands in all of them?",
         "The pair n, g occurs six times. After that merge, i stands before ng in five "
-        "words. Then two pairs have four each: look at the rule for equals.",
+        "words. Then two pairs have four each: look at the rule for ties.",
         "␣ r (in ␣ring twice, ␣rings, ␣rang) and r ing (in ring, ␣ring twice, ␣rings) "
         "both occur four times. The space has the smaller id, so ␣r is made first; "
         "count once more for the fourth.",
@@ -413,7 +413,7 @@ def merge_by_hand(answer: Any) -> str:
 
 _TIE = (
     "the first two are right; in the third round two pairs occur four times, and of "
-    "equals the one with the smaller ids wins: the space is byte 32"
+    "these the one with the smaller ids wins: the space is byte 32"
 )
 
 

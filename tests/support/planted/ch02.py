@@ -385,7 +385,7 @@ PLANTED = {
         ("the pair itself", "the pair stands in it", merge_pair_stays),
         ("pair taken out", "256 is not there", merge_removes),
         ("no neighbor", "the last id has no neighbor", merge_without_bound),
-        ("either order", "is another one", merge_either_order),
+        ("either order", "is a different pair", merge_either_order),
         ("used twice", "used twice", merge_uses_twice),
         ("from the right", "from left to right", merge_from_right),
         ("not a function", "expected a function", [115, 256]),
