@@ -44,7 +44,7 @@ def write_the_merge(answer: Callable[..., list[int]]) -> str:
     require(
         given == [97, 256, 101],
         f"merge([97, 101, 97, 101], {pair}, 256) gives {given}, expected "
-        "[97, 256, 101]: the pair is 101, 97 in this order, and 97, 101 is a different pair",
+        "[97, 256, 101]: the pair is 101, 97 in this order; 97, 101 is a different pair",
     )
     run = _merged(answer, [7, 7, 7, 4], (7, 7))
     require(
@@ -303,13 +303,13 @@ def divide_then_cut(answer: Callable[..., tuple[Any, Any]]) -> str:
             f"{len(shared)} tokens are in both sets, for example number {shared[:1]}; "
             "that is the leak",
         )
-        first = max(held) < min(seen)
+        before = max(held) < min(seen)
         require(
-            not first or len(seen) > len(held),
+            not before or len(seen) > len(held),
             "the two sets are there, but in the other order; return training first",
         )
         require(
-            not first,
+            not before,
             "validation should be the last part of the ids, and yours is the first",
         )
         require(
