@@ -345,7 +345,7 @@ def test_every_rule_is_shown_a_fault():
 
 
 def test_sub_headings_stay_in_order():
-    path = "chapters/05-pretraining-on-unlabeled-data.ipynb"
+    path = "chapters/05b-decoding-strategies.ipynb"
     section = "## 5.3 Decoding strategies to control randomness"
     fixed = ["Temperature scaling", "Top-k sampling"]
     fixed.append("Modifying the text generation function")
