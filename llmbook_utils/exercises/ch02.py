@@ -44,7 +44,8 @@ def write_the_merge(answer: Callable[..., list[int]]) -> str:
     require(
         given == [97, 256, 101],
         f"merge([97, 101, 97, 101], {pair}, 256) gives {given}, expected "
-        "[97, 256, 101]: the pair is 101, 97 in this order; 97, 101 is a different pair",
+        "[97, 256, 101]: the pair is 101, 97 in this order, and 97, 101 is a different "
+        "pair",
     )
     run = _merged(answer, [7, 7, 7, 4], (7, 7))
     require(
