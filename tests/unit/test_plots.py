@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+import torch
 from matplotlib.colors import to_hex
 
 from llmbook_utils import web
@@ -184,6 +185,33 @@ def test_drawn_bytes_are_utf8s():
         f"{byte:02X}" for byte in data
     ]
     assert [int(text) for text in drawn if re.fullmatch(r"\d{3}", text)] == list(data)
+
+
+def test_drawn_rows_are_the_cells():
+    torch.manual_seed(1)  # section 2.7's seed
+    rows = [
+        [f"{number:.2f}".replace("-", "\N{MINUS SIGN}") for number in row]
+        for row in torch.nn.Embedding(5, 3).weight.tolist()
+    ]
+    drawn = [
+        text for text in texts("embedding-lookup") if re.fullmatch(r"\W?\d\.\d\d", text)
+    ]
+    # rows in focus are drawn last; then what was looked up; above, and again below
+    order = [1, 4, 0, 2, 3, 2, 0, 3]
+    assert drawn == 2 * [number for at in order for number in rows[at]]
+
+
+def test_drawn_bars_are_as_long_as_their_numbers():
+    root = ET.fromstring(figure("same-sentence").svg)
+    bars = [float(node.get("width")) for node in root.iter(f"{SVG}rect")]
+    numbers = [int(text) for text in texts("same-sentence") if text.isdigit()]
+    assert bars == [pytest.approx(3.6 * number) for number in numbers]
+    page = (
+        ASSETS.parents[1] / "chapters" / "02-working-with-text-data.ipynb"
+    ).read_text(encoding="utf-8")
+    samples = re.findall(r'"(?:English|German|Hindi)\\": \\"(.+?)\\"', page)
+    gpt2 = get_encoding("gpt2")
+    assert numbers[::3] == [len(gpt2.encode(sample)) for sample in samples]
 
 
 def test_drawn_sums_hold():
