@@ -3,7 +3,6 @@
 import re
 import xml.etree.ElementTree as ET
 from fnmatch import fnmatch
-from io import BytesIO
 from itertools import chain
 from math import dist
 from pathlib import Path
@@ -237,7 +236,8 @@ def test_drawn_distances_hold():
 
 
 def test_training_and_validation_have_their_colors_and_markers():
-    plot = line_plot([1, 2], {"training": [2, 1], "validation": [2, 2]}, "step", "loss")
+    series = {"training": [2, 1], "validation": [2, 2]}
+    plot = line_plot([1, 2], series, "step", "loss").figure
     axes = plot.axes[0]
     colors = [to_hex(line.get_color()) for line in axes.lines]
     assert colors == [PALETTE["train"], PALETTE["valid"]]
@@ -252,20 +252,27 @@ def test_training_and_validation_have_their_colors_and_markers():
 
 def test_no_two_series_look_alike():
     names = ["training", "validation", "a", "b", "c", "d", "e"]
-    lines = line_plot([0, 1], {name: [0, 1] for name in names}, "x", "y").axes[0].lines
+    plot = line_plot([0, 1], {name: [0, 1] for name in names}, "x", "y").figure
+    lines = plot.axes[0].lines
     assert len({line.get_color() for line in lines}) == len(
         {line.get_marker() for line in lines}
     )
     assert len({line.get_marker() for line in lines}) == len(names)
 
 
-def test_a_plot_is_the_same_every_time():
-    def png() -> bytes:
-        file = BytesIO()
-        line_plot([1, 2, 3], {"English": [4, 5, 6]}, "tokens", "bytes").savefig(file)
-        return file.getvalue()
+def test_a_plot_is_the_same_every_time_and_its_text_is_text():
+    def svg() -> str:
+        return line_plot([1, 2, 3], {"a": [4, 5, 6]}, "tokens", "bytes")._repr_svg_()
 
-    assert png() == png()
+    assert svg() == svg()
+    assert ">tokens</text>" in svg() and "<dc:date>" not in svg()
+
+
+def test_the_text_of_a_plot_can_be_read_on_a_phone():
+    svg = bar_plot({"unigram": 2.869, "mini": 1.85}, "bits per byte")._repr_svg_()
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+    sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
+    assert sizes and min(sizes) * 358 / width >= 11.9
 
 
 @pytest.mark.parametrize(
@@ -302,7 +309,7 @@ def test_no_other_file_gives_a_color_of_the_palette() -> None:
 
 
 def test_bars_stand_in_order_with_their_numbers():
-    (axes,) = bar_plot({"unigram": 2.869, "mini": 1.85}, "bits per byte").axes
+    (axes,) = bar_plot({"unigram": 2.869, "mini": 1.85}, "bits per byte").figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["unigram", "mini"]
     assert [bar.get_width() for bar in axes.patches] == [2.869, 1.85]
     assert {text.get_text() for text in axes.texts} == {"2.87", "1.85"}
