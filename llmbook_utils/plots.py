@@ -90,11 +90,12 @@ STYLE: dict[Any, Any] = {
 WIDTH = 5.1  # inches; the height is the plot's own
 
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """Let a function draw in the book's style; matplotlib's settings stay as they are."""
+    """Let a function draw in the book's style; matplotlib's settings stay."""
 
     @wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -32,7 +32,7 @@ def test_text_can_be_read_on_a_phone(new_page: object) -> None:
     page = new_page(viewport={"width": 390, "height": 800})
     page.goto(PAGE)
     page.evaluate(OPEN)
-    size = "e => parseFloat(getComputedStyle(e).fontSize) * e.getScreenCTM().a"
+    size = "e => parseFloat(getComputedStyle(e).fontSize) * Math.hypot(e.getScreenCTM().a, e.getScreenCTM().b)"
     texts = page.locator(f"{PLOT} text")
     sizes = texts.evaluate_all(f"all => all.map({size})")
     assert min(sizes) >= 11.5
