@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+import torch
 from matplotlib.colors import to_hex
 
 from llmbook_utils import web
@@ -196,6 +197,21 @@ def test_drawn_sums_hold():
     order = [3, 4, 5, 0, 1, 2, 6, 7, 8]
     sums = [t + position[at] for t, at in zip(token, order, strict=True)]
     assert sums == pytest.approx(total)
+
+
+def test_drawn_attention_is_that_of_chapter_3s_vectors():
+    X = torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 1, 0.0]])
+    X = torch.cat([X, torch.tensor([[0, 1, 0, 1.0]])])
+    simple = torch.softmax(X @ X.T, dim=-1)
+    drawn = [text for text in texts("attention-table") if "." in text]
+    assert drawn == [f"{weight:.3f}" for weight in simple.flatten()]
+    W_q = torch.tensor([[0, 1], [1, 0], [2, 0], [0, 0.0]])
+    W_k = torch.tensor([[2, 0], [0, 2], [-1, 0], [0, -1.0]])
+    scores = (X @ W_q) @ (X @ W_k).T / 2**0.5
+    past = torch.ones(5, 5, dtype=torch.bool).tril()
+    causal = torch.softmax(scores.masked_fill(~past, -torch.inf), dim=-1)
+    drawn = [text for text in texts("causal-weights") if "." in text]
+    assert drawn == [f"{weight:.3f}" for weight in causal[past]]
 
 
 def test_drawn_distances_hold():
