@@ -1,7 +1,7 @@
 """From logits to text: choose the next token, append it, and ask again.
 
 Built in chapters/04-implementing-a-gpt-model-from-scratch-to-generate-text.ipynb and
-chapters/05-pretraining-on-unlabeled-data.ipynb.
+chapters/05b-decoding-strategies.ipynb.
 """
 
 import codecs

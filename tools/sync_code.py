@@ -2,17 +2,21 @@
 
 A code cell tagged `lib:<module>` gets the exact text of the definitions that it names;
 it may hold their old text or only their names, one a line. A Markdown cell tagged
-`hints:<number>` gets that exercise's three hints. Nothing else is touched, outputs and
-cell ids included. `--check` writes nothing and fails where a page is out of date.
+`hints:<number>` gets that exercise's three hints. Cells tagged `page-check` are taken off the
+site and collapsed in notebooks, and the minutes that a page states are written. Nothing else
+is touched, outputs and cell ids included. `--check` writes nothing and fails where a page is
+out of date.
 """
 
 import argparse
 import ast
+import copy
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
+from minutes import stamp, stamp_map
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -103,9 +107,19 @@ def wanted(tag: str, cell: str) -> str | None:
     return None
 
 
+def put_away(cell: nbformat.NotebookNode) -> bool:
+    """Hide a cell that only the tests need, on the site and in notebooks; tell if it changed."""
+    before = copy.deepcopy(cell.metadata)
+    if "page-check" in cell.metadata.get("tags", []):
+        cell.metadata.setdefault("jupyter", {})["source_hidden"] = True
+        if "remove-cell" not in cell.metadata.tags:
+            cell.metadata.tags.append("remove-cell")
+    return before != cell.metadata
+
+
 def sync(notebook: nbformat.NotebookNode) -> list[str]:
-    """Bring a notebook's tagged cells up to date; return the changed ones' ids."""
-    changed = []
+    """Bring a notebook's cells up to date; return the changed ones' ids."""
+    changed = [cell.id for cell in notebook.cells if put_away(cell)]
     for cell in notebook.cells:
         for tag in cell.metadata.get("tags", []):
             try:
@@ -116,7 +130,8 @@ def sync(notebook: nbformat.NotebookNode) -> list[str]:
             if text is not None and text != cell.source:
                 cell.source = text
                 changed.append(cell.id)
-    return changed
+    # minutes last: they count what the other cells hold
+    return changed + stamp(notebook) + stamp_map(notebook)
 
 
 def pages() -> list[Path]:
@@ -132,7 +147,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only report")
     check = parser.parse_args().check
     failed = False
-    for path in pages():
+    for path in reversed(pages()):  # the front page last: it states the others' minutes
         notebook, page = nbformat.read(path, as_version=4), path.relative_to(ROOT)
         try:
             changed = sync(notebook)

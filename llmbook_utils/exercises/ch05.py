@@ -512,7 +512,7 @@ class _Odd(nn.Module):
 
 
 @exercise(
-    "5.9",
+    "5.10",
     "Pack and unpack",
     hints=(
         "Which method lists every parameter once, also one with two names?",
@@ -583,7 +583,7 @@ def _round_trip(pack: Any, unpack: Any, source: nn.Module, target: nn.Module) ->
 
 
 @exercise(
-    "5.10",
+    "5.11",
     "Read a tensor without a library",
     hints=(
         "Where do the numbers begin, and from where are the offsets counted?",
@@ -633,7 +633,7 @@ def _judge_read(given: Any, tensor: Tensor, name: str, noted: bool) -> None:
 
 
 @exercise(
-    "5.11",
+    "5.12",
     "Which block is the wrong way round?",
     hints=(
         "For each block there are two candidates: the file's matrix and its transpose.",
@@ -695,7 +695,7 @@ def _judged(options: dict[str, Any]) -> tuple[float, float, list[list[int]]]:
 
 
 @exercise(
-    "5.12",
+    "5.9",
     "Neither loops nor nonsense",
     hints=(
         "One dial against nonsense, one against loops. Which of them works on what?",

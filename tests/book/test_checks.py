@@ -1,6 +1,7 @@
 """The rules for pages find what they look for: each is shown a page that breaks it."""
 
 import book_rules
+import form_rules  # noqa: F401 - it adds its rules to RULES
 import pytest
 from book import Page
 from book_code import building_faults, import_faults, text_faults
@@ -39,7 +40,8 @@ def good_cells():
         "# 2 Working with text data\n",
         "## What you will be able to do\n",
         "- split text\n- count tokens\n- train a tokenizer\n",
-        "**You need:** Python.\n\n**Time:** about 90 minutes.\n",
+        "**You need:** Python.\n\n**Time:** about 25 minutes for the main line, "
+        "35 more for deeper parts and optional exercises.\n",
     )
     yield code("setup", setup_cell(repository_url()), "colab-setup", "hide-input")
     yield code("knobs", "\n".join(["text = 'abc'"] * 24), "parameters")
@@ -52,7 +54,15 @@ def good_cells():
     )
     yield markdown("section-2", *(f"## {title}\n\n{SENTENCE}\n" for title in fixed[1:]))
     yield code("import", "from llmbook_utils.widgets import QuickQuestion")
-    yield markdown("ask", "> **Predict.** How many?\n\n> **Pitfall.** None of them.\n")
+    yield markdown("ask", "> **Pitfall.** None of them.\n\n> **Predict.** How many?\n")
+    yield code("answer", "count = len(text)", "hide-output")
+    yield markdown("sub", "### 2.8.1 By hand\n", SENTENCE)
+    deeper = f"### Deeper: The sign (1 min)\n\n{SENTENCE}\n"
+    opener = markdown("deeper", deeper, SENTENCE)
+    opener.metadata["tags"] = ["deeper"]
+    yield opener
+    yield code("deeper-code", "sign = text[:1]", "deeper")
+    yield markdown("sub-2", "### 2.8.2 In code\n", SENTENCE)
     html = [shown(text_html='<svg role="img"></svg>')]
     yield code("questions", "QuickQuestion('a')", outputs=html)
     yield code("more", "QuickQuestion('b'), QuickQuestion('c')", "hide-input")
@@ -62,7 +72,12 @@ def good_cells():
     yield code("band", "assert 0 < seconds < 2")
     yield markdown("summary", "## Summary\n", SENTENCE * 6)
     numbers = range(1, 7)
-    exercises = [f"### Exercise 2.{number}: Split\n\nSplit it." for number in numbers]
+    exercises = [
+        f"### Exercise 2.{number}: Split\n\n*{kind}.* Split it."
+        for number, kind in zip(
+            numbers, ["Required"] * 2 + ["Optional"] * 4, strict=True
+        )
+    ]
     yield markdown("exercises", "## Exercises\n", *exercises)
     link = f"[the paper](../{REFERENCES}#sennrich)"
     yield markdown("read-on", "## Where to read on\n", f"Read {link} for more.")
@@ -148,7 +163,7 @@ BROKEN = {
     "goals_say_what_and_how_long": [
         (replace("title", "- split text\n", ""), "fewer than three goals"),
         (replace("title", "You need", "Wanted"), "You need"),
-        (replace("title", "90 minutes", "a while"), "Time"),
+        (replace("title", "25 minutes", "a while"), "Time"),
     ],
     "summary_is_short": [(add("summary", SENTENCE * 3), "9 sentences")],
     "reading_on_leads_to_the_references": [
@@ -245,6 +260,42 @@ BROKEN = {
         (metadata(widgets={}), "widget state"),
         (update("band", metadata={"execution": {}}), "times"),
     ],
+    "deeper_parts_are_whole": [
+        (update("deeper-code", metadata={}), "lacks the tag"),
+        (update("band", metadata={"tags": ["deeper"]}), "has the tag"),
+        (add("deeper", "\n\n### 2.8.2 More"), "a cell of its own"),
+        (add("section-1", "\n\n### Deeper: More"), "a cell of its own"),
+        (replace("deeper", f"\n\n{SENTENCE}", "\n\nMore."), "in a sentence"),
+    ],
+    "subsections_are_numbered": [
+        (replace("sub-2", "2.8.2", "2.8.3"), "begin with 2.8.2"),
+        (replace("sub", "2.8.1 ", ""), "begin with 2.8.1"),
+    ],
+    "predictions_are_folded": [
+        (update("answer", metadata={}), "answers a prediction"),
+        (update("band", metadata={"tags": ["hide-output"]}), "nobody is asked"),
+        (lambda page: swap(page, "answer", "sub"), "stands between"),
+        (add("ask", "\n\nThree."), "continues after"),
+    ],
+    "exercises_say_if_they_are_required": [
+        (replace("exercises", "*Optional.* ", ""), "'Exercise 2.6: Split'")
+    ],
+    "main_line_keeps_to_its_time": [
+        (add("section-1", SENTENCE * 430), "words, not 6000"),
+        (add("section-1", SENTENCE * 530), "'2.1 Understanding word embeddings' takes"),
+        (add("knobs", "\nx = 1" * 1200), "minutes, not 120"),
+    ],
+    "minutes_are_true": [
+        (replace("deeper", "(1 min)", "(2 min)"), "cell deeper is out of date"),
+        (replace("title", "about 25", "about 40"), "cell title is out of date"),
+        (add("section-1", SENTENCE * 150), "cell title is out of date"),
+        (update("band", metadata={"tags": ["page-check"]}), "cell band is out of date"),
+    ],
+    "main_line_stands_alone": [
+        (replace("band", "seconds", "len(sign)"), "uses 'sign'"),
+        (add("band", "\nlambda: sign"), "uses 'sign'"),
+    ],
+    "code_fits_the_column": [(add("band", "  # " + "x" * 70), "a line of 9")],
 }
 
 
@@ -265,6 +316,9 @@ CASES = [
 ]
 
 
+BY_NAME = {rule.__name__: rule for rule in RULES}
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_a_good_page_breaks_no_rule(rule, page):
     assert list(rule(page)) == []
@@ -281,7 +335,7 @@ def test_code_is_no_markup(text, page):
 @pytest.mark.parametrize("name, change, words", CASES)
 def test_a_rule_finds_the_fault(name, change, words, page):
     change(page)
-    faults = list(getattr(book_rules, name)(page))
+    faults = list(BY_NAME[name](page))
     assert any(words in fault for fault in faults), faults
 
 
@@ -291,7 +345,7 @@ def test_every_rule_is_shown_a_fault():
 
 
 def test_sub_headings_stay_in_order():
-    path = "chapters/05-pretraining-on-unlabeled-data.ipynb"
+    path = "chapters/05b-decoding-strategies.ipynb"
     section = "## 5.3 Decoding strategies to control randomness"
     fixed = ["Temperature scaling", "Top-k sampling"]
     fixed.append("Modifying the text generation function")

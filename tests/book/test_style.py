@@ -1,7 +1,8 @@
-"""Every page keeps to `book_rules.py`; the glossary and the map keep to the pages."""
+"""Every page keeps to `book_rules.py` and `form_rules.py`; the glossary and the map keep to the pages."""
 
 import re
 
+import form_rules  # noqa: F401 - it adds its rules to RULES
 import pytest
 from book import CHAPTERS, NOTEBOOKS, PAGES, ROOT
 from book_glossary import glossary_faults, map_faults

@@ -67,7 +67,7 @@ class Page:
     @property
     def visible_code(self) -> list[NotebookNode]:
         """The code that a reader of the page sees."""
-        hidden = {"hide-input", "remove-input", "colab-setup"}
+        hidden = {"hide-input", "remove-input", "colab-setup", "page-check"}
         return [cell for cell in self.code if not hidden & set(tags(cell))]
 
     @cached_property

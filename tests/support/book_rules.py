@@ -21,7 +21,8 @@ RULES: list[Rule] = []
 GOALS, SUMMARY, EXERCISES = "What you will be able to do", "Summary", "Exercises"
 READ_ON = "Where to read on"
 TAGS = re.compile(
-    r"colab-setup|parameters|(hide|remove)-input|remove-cell|nbval-ignore-output|times|lib:\w+|"
+    r"colab-setup|parameters|(hide|remove)-input|hide-output|remove-cell|deeper|page-check|"
+    r"nbval-ignore-output|times|lib:\w+|"
     r"(exercise|hints|solution):(\d+|[A-Z])\.\d+"
 )
 HTML = {"details", "summary", "br", "kbd", "sub", "sup"}
@@ -115,7 +116,11 @@ def subsections_are_fixed(page):
             wanted.setdefault(section, []).append(title)
     for section, titles in wanted.items():
         if page.section(section):
-            found = [one for one in subheadings(page, section) if one in titles]
+            below = [
+                re.sub(r"^\d+\.\d+\.\d+ ", "", one)
+                for one in subheadings(page, section)
+            ]
+            found = [one for one in below if one in titles]
             if found != titles:
                 yield f"{section!r} needs the sub-headings {titles}, but has {found}"
 
@@ -155,7 +160,7 @@ def summary_is_short(page):
     """A summary has five to eight sentences."""
     summary = page.section(SUMMARY)
     if page.is_chapter and summary:
-        count = len(re.findall(r"[.!?](?=\s|$)", plain(summary.text).strip()))
+        count = len(re.findall(r"[.!?](?=\s|$)", plain(summary.own).strip()))
         if not 5 <= count <= 8:
             yield f"the summary has {count} sentences, not 5 to 8"
 
@@ -172,13 +177,25 @@ def reading_on_leads_to_the_references(page):
         yield "no link to an entry of ../appendices/b-references.md"
 
 
+def same_chapter(one: Page, other: Page) -> bool:
+    """Tell whether two pages are different pages of one chapter: 05-…, 05b-…."""
+    return one.path != other.path and one.path[:11] == other.path[:11]
+
+
 @rule
 def readers_get_to_work(page):
     """A chapter has exercises, quick questions, a prediction and a pitfall."""
     if not page.is_chapter:
         return
-    exercises = [one for one in page.sections if one.title.startswith("Exercise ")]
-    questions = sum(cell.source.count("QuickQuestion(") for cell in page.code)
+    pages = [page, *(one for one in PAGES if same_chapter(one, page))]
+    exercises = [
+        one.title
+        for each in pages
+        for one in each.sections
+        if one.title.startswith("Exercise ")
+    ]
+    code = [cell for each in pages for cell in each.code]
+    questions = sum(cell.source.count("QuickQuestion(") for cell in code)
     if len(exercises) < 6:
         yield f"{len(exercises)} exercises, not at least 6"
     if questions < 3:

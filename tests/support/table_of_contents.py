@@ -58,10 +58,16 @@ chapters/05-pretraining-on-unlabeled-data.ipynb
 ### Calculating the text generation loss
 ### Calculating the training and validation set losses
 ## 5.2 Training an LLM
+
+chapters/05b-decoding-strategies.ipynb
+# 5 Pretraining on unlabeled data: decoding
 ## 5.3 Decoding strategies to control randomness
 ### Temperature scaling
 ### Top-k sampling
 ### Modifying the text generation function
+
+chapters/05c-model-weights.ipynb
+# 5 Pretraining on unlabeled data: saving and loading weights
 ## 5.4 Loading and saving model weights in PyTorch
 ## 5.5 Loading pretrained weights from OpenAI
 

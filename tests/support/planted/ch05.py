@@ -238,24 +238,24 @@ PLANTED |= {
         ("in place", "clone them", repeats(in_place=True)),
         ("all that was said", "are others than those", repeats(all_said=True)),
     ],
-    "5.9": [
+    "5.10": [
         ("views", "save_file refuses it", [pack_views, unpack]),
         ("both names", "second name of a tied weight", [pack_twice, unpack]),
         ("new parameters", "a tie was broken", [pack, unpack_new]),
         ("nothing", "differs after the round trip", [pack, unpack_nothing]),
     ],
-    "5.10": [
+    "5.11": [
         ("too early", "begin after the header", reader(early=8)),
         ("always float32", "stopped with RuntimeError", reader(dtype="float32")),
         ("flat", "you give (12,)", reader(shape=False)),
     ],
-    "5.11": [
+    "5.12": [
         ("exact", "none found, but", blocks("exact")),
         ("unequal", "no two are equal to the last digit", blocks("unequal")),
         ("inverted", "is its transpose", blocks("inverted")),
         ("repaired", "the model was changed", blocks("repair")),
     ],
-    "5.12": [
+    "5.9": [
         ("greedy", "all eight are the same", {"temperature": 0.0}),
         ("timid", "repeat too much", {"temperature": 0.5}),
         ("plain", "too unlikely", {"temperature": 1.0}),

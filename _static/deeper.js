@@ -1,0 +1,93 @@
+/**
+ * Deeper parts open for a link into them, for a search that finds something in them and for
+ * print; a switch at the page's top opens all of them, and the browser remembers it. Without
+ * scripts each part still opens by itself.
+ */
+const FOLDED = "details.deeper";
+const REMEMBERED = "llmbook-deeper";
+
+/**
+ * @param {string} query
+ * @returns {HTMLDetailsElement[]}
+ */
+function details(query) {
+  return Array.from(document.querySelectorAll(query));
+}
+
+/** @param {Element} element */
+function openAround(element) {
+  const own = element.matches(".deeper-part") ? element.querySelector(FOLDED) : null;
+  for (let at = own ?? element; at; at = at.parentElement?.closest("details") ?? null)
+    if (at instanceof HTMLDetailsElement) at.open = true;
+}
+
+function openTarget() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target?.closest(".deeper-part, details")) return;
+  openAround(target);
+  target.scrollIntoView();
+}
+
+/** A browser may refuse to store anything; then the switch holds for this page only. */
+function remembered() {
+  try {
+    return localStorage.getItem(REMEMBERED) === "open";
+  } catch {
+    return false;
+  }
+}
+
+/** @param {boolean} open */
+function remember(open) {
+  try {
+    localStorage.setItem(REMEMBERED, open ? "open" : "closed");
+  } catch {
+    // nothing is lost but the memory of it
+  }
+}
+
+/** @param {HTMLDetailsElement[]} parts */
+function addSwitch(parts) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "deeper-switch";
+  const show = (open) => {
+    button.setAttribute("aria-pressed", String(open));
+    button.textContent = `${open ? "Close" : "Open"} all deeper parts of this page`;
+    for (const part of parts) part.open = open;
+  };
+  button.addEventListener("click", () => {
+    const open = button.getAttribute("aria-pressed") !== "true";
+    show(open);
+    remember(open);
+  });
+  show(remembered());
+  document.querySelector("article h1")?.after(button);
+}
+
+/** What was closed is closed again after printing. */
+function openForPrint() {
+  const folded = details(`article ${FOLDED}, article details.hide`);
+  const closed = folded.filter((part) => !part.open);
+  for (const part of closed) part.open = true;
+  addEventListener("afterprint", () => closed.forEach((part) => (part.open = false)), {
+    once: true,
+  });
+}
+
+function start() {
+  const parts = details(FOLDED);
+  if (parts.length) addSwitch(parts);
+  openTarget();
+  addEventListener("hashchange", openTarget);
+  addEventListener("beforeprint", openForPrint);
+  // the search's marks are made while the page loads
+  addEventListener("load", () => {
+    const found = document.querySelectorAll("article span.highlighted");
+    for (const mark of found) openAround(mark);
+    if (found.length && !location.hash) found[0].scrollIntoView({ block: "center" });
+  });
+}
+
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+else start();
