@@ -1,7 +1,7 @@
 """Save and load a GPT in the format of OpenAI's GPT-2 on the Hugging Face hub.
 
-Built in chapters/05c-model-weights.ipynb. Left out: weights in several files, pickled ones
-(opening a pickle can run any code), and models other than GPT-2.
+Built in chapters/05c-model-weights.ipynb. Left out: weights in several files, pickled
+ones (opening a pickle can run any code), and models other than GPT-2.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Training: two groups of weights, a step, and the loop over the steps.
 
-Built in chapters/05-pretraining-on-unlabeled-data.ipynb. Left out: float16, which needs
-a gradient scaler. Appendix D runs it in several processes.
+Built in chapters/05-pretraining-on-unlabeled-data.ipynb and, what a longer run needs,
+in appendices/d-training-loop.ipynb. Left out: float16, which needs a gradient scaler.
 """
 
 import json

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.exercises import Wrong, exercise, numbers, require
 from llmbook_utils.files.datasets import load_text
-from llmbook_utils.generate import Sampling, generate
+from llmbook_utils.generate import Sampling, generate, next_token_probabilities
 from llmbook_utils.loss import IGNORED, Batch, loss_of
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained, to_gpt2
@@ -55,7 +55,7 @@ def _close(a: float, b: float, tolerance: float = 0.005) -> bool:
         "All three numbers come from one sum: that of the logarithms.",
         "In bits, the four tokens cost 1, 3, 2 and 2. Divide by the number of tokens "
         "for one answer, by the number of bytes for another.",
-        "8 bits in all: 8 / 4 = 2 bits a token, which is 2 times 0.693 nats; the "
+        "8 bits in all: 8 / 4 = 2 bits per token, which is 2 times 0.693 nats; the "
         "perplexity is 2 to the power of 2; and 8 / 10 bits per byte.",
     ),
 )
@@ -63,7 +63,7 @@ def three_measures(answer: Sequence[float]) -> str:
     """Compare each number with the right one and with its likely mistakes."""
     nats, perplexity, bits = numbers(answer, 3, "three numbers")
     require(
-        not _close(nats, 2.0), "2 is the loss in bits a token; a bit has 0.693 nats"
+        not _close(nats, 2.0), "2 is the loss in bits per token; a bit has 0.693 nats"
     )
     require(
         not _close(nats, -math.log(9 / 32)),
@@ -74,7 +74,7 @@ def three_measures(answer: Sequence[float]) -> str:
         not _close(nats, 8 * math.log(2)),
         "that is the sum over the four tokens; the loss is their mean",
     )
-    require(_close(nats, 2 * math.log(2)), f"the loss is not {nats:g} nats a token")
+    require(_close(nats, 2 * math.log(2)), f"the loss is not {nats:g} nats per token")
     require(
         not _close(perplexity, math.e**2),
         "the perplexity is e to the loss in nats, or 2 to the loss in bits; you have "
@@ -83,17 +83,131 @@ def three_measures(answer: Sequence[float]) -> str:
     require(_close(perplexity, 4), f"the perplexity is not {perplexity:g}")
     require(
         not _close(bits, 2.0),
-        "those are bits a token; the text has 10 bytes, whatever it was cut into",
+        "those are bits per token; the text has 10 bytes, whatever it was cut into",
     )
     require(
         not _close(bits, 0.8 * math.log(2)), "those are nats per byte; convert to bits"
     )
     require(_close(bits, 0.8), f"{bits:g} bits per byte is not it")
-    return "Right: 1.386 nats a token, a perplexity of 4, and 0.8 bits per byte."
+    return "Right: 1.386 nats per token, a perplexity of 4, and 0.8 bits per byte."
 
 
 @exercise(
     "5.2",
+    "One epoch",
+    hints=(
+        "Four lines per batch: forget, compute the loss, compute the gradients, step.",
+        "The logits have three axes, and F.cross_entropy wants two: flatten them, and "
+        "the targets with them. loss.item() is the loss as a number.",
+        "model.train(); for each (inputs, targets): optimizer.zero_grad(); loss = "
+        "F.cross_entropy(model(inputs).flatten(0, 1), ...); loss.backward(); then the "
+        "optimizer. Collect loss.item() and return the mean.",
+    ),
+)
+def one_epoch(answer: Callable[..., float]) -> str:
+    """Train with the answer beside the four lines, from the same weights."""
+    loader = [(_ids(4, 9, seed=n), _ids(4, 9, seed=n + 50)) for n in range(4)]
+    model, optimizer, _ = _epoch_of(answer, loader)
+    begin = _model(DEEP).state_dict()
+    moved = {
+        name
+        for name, weight in model.state_dict().items()
+        if not torch.equal(weight, begin[name])
+    }
+    require(bool(moved), "no weight has changed: does the optimizer take a step?")
+    steps = {int(state["step"]) for state in optimizer.state.values()}
+    require(
+        steps == {len(loader)},
+        f"the optimizer took {max(steps, default=0)} steps for {len(loader)} batches",
+    )
+    _compare_epochs(answer, loader)
+    model, _, _ = _epoch_of(answer, loader, training=False)
+    require(
+        model.training,
+        "the model came in evaluation mode and was trained in it: dropout"
+        " was off; call model.train() first",
+    )
+    return "Right: four batches, four steps, and the weights of the plain loop."
+
+
+def _epoch_of(
+    answer: Callable[..., float], loader: list[Batch], *, training: bool = True
+) -> tuple[GPTModel, torch.optim.Optimizer, float]:
+    """Let an answer train a model for an epoch; old gradients are there before."""
+    model = _model(DEEP).train(training)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    mean = answer(model, optimizer, loader)
+    return model, optimizer, mean
+
+
+def _plain_epoch(kind: str) -> Callable[..., float]:
+    """The four lines, or the four lines with a known mistake."""
+
+    def train_epoch(
+        model: GPTModel, optimizer: torch.optim.Optimizer, loader: list[Batch]
+    ) -> float:
+        losses = []
+        for inputs, targets in loader:
+            if kind != "zero_grad":
+                optimizer.zero_grad()
+            wanted = inputs if kind == "targets" else targets
+            logits = model(inputs).flatten(0, 1)
+            if kind == "softmax":
+                logits = torch.softmax(logits, dim=-1)
+            loss = F.cross_entropy(logits, wanted.flatten())
+            (loss * wanted.numel() if kind == "sum" else loss).backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return sum(losses) / len(losses)
+
+    return train_epoch
+
+
+EPOCH_MISTAKES = {
+    "zero_grad": "the gradients that were there before the epoch, and those of earlier "
+    "batches, are used again; empty them before each backward",
+    "targets": "the model is trained to give back its inputs; the second of each pair "
+    "is what it should predict",
+    "softmax": "F.cross_entropy takes logits and does the softmax itself",
+}
+
+
+def _compare_epochs(answer: Callable[..., float], loader: list[Batch]) -> None:
+    """Compare weights after an epoch, and the mean, with those of the four lines."""
+
+    def weights(train_epoch: Callable[..., float]) -> tuple[Tensor, float]:
+        model, _, mean = _epoch_of(train_epoch, loader)
+        return torch.cat([p.detach().flatten() for p in model.parameters()]), mean
+
+    found, mean = weights(answer)
+    for kind, message in EPOCH_MISTAKES.items():
+        mistaken, _ = weights(_plain_epoch(kind))
+        require(not torch.allclose(found, mistaken, atol=1e-5), message)
+    right, right_mean = weights(_plain_epoch(""))
+    require(
+        torch.allclose(found, right, atol=1e-4),
+        "the weights after the epoch are not those of one step per batch, in the order "
+        "of the loader",
+    )
+    require(
+        isinstance(mean, int | float),
+        "the weights are right; return the mean loss as a number, not "
+        f"{type(mean).__name__}",
+    )
+    require(
+        not _close(mean, right_mean * len(loader)),
+        "the weights are right; what you return is the sum of the losses, not the mean",
+    )
+    require(
+        _close(mean, right_mean),
+        f"the weights are right, but the mean of the batches' losses is not {mean:g}",
+    )
+
+
+@exercise(
+    "5.3",
     "Join the measurements",
     hints=(
         "Which may be averaged, losses or perplexities? And with what weights?",
@@ -146,7 +260,7 @@ def _with_context(model: GPTModel, ids: Tensor, n: int, exactly: bool = True) ->
 
 
 @exercise(
-    "5.3",
+    "5.4",
     "Loss by the size of the context",
     hints=(
         "Each target needs a window of its own: the n tokens before it.",
@@ -220,7 +334,7 @@ def _step(fault: str, empty_afterwards: bool = False) -> Callable[..., float]:
 
 
 @exercise(
-    "5.4",
+    "5.5",
     "Find the fault",
     hints=(
         "Prepare the model so that each fault would leave a mark, then call the step.",
@@ -285,7 +399,7 @@ def _accumulated(batches: Sequence[Batch]) -> tuple[Tensor, float]:
 
 
 @exercise(
-    "5.5",
+    "5.6",
     "Accumulate by hand",
     hints=(
         "The number that you divide by must be known before the first backward.",
@@ -332,7 +446,7 @@ def accumulate(answer: Callable[..., Any]) -> str:
 
 
 @exercise(
-    "5.6",
+    "5.7",
     "Beat the trigram",
     hints=(
         "The page's rule takes much away from contexts with many followers. Is there "
@@ -380,7 +494,7 @@ def beat_the_trigram(answer: Callable[..., Any]) -> str:
 
 
 @exercise(
-    "5.7",
+    "5.8",
     "Cut by hand",
     hints=(
         "Temperature 0.5 squares the probabilities; then they are scaled to 1.",
@@ -429,7 +543,80 @@ def cut_by_hand(answer: Any) -> str:
 
 
 @exercise(
-    "5.8",
+    "5.9",
+    "Write top-p",
+    hints=(
+        "Sort each row from the largest probability down, and add up from the left.",
+        "A token is kept if the sum of the tokens *before* it is still below p. Then "
+        "the first one is kept in any case.",
+        "ordered, at = probabilities.sort(descending=True); before = ordered.cumsum(-1)"
+        " - ordered; set ordered to 0 where before >= p, scatter it back to the places "
+        "`at`, and divide each row by its sum.",
+    ),
+)
+def write_top_p(answer: Callable[..., Tensor]) -> str:
+    """Cut rows of two kinds, then rows of a real model's size, against the library."""
+    rows = torch.tensor([[0.5, 0.25, 0.15, 0.1], [0.1, 0.2, 0.3, 0.4]])
+    found = answer(rows.clone(), 0.6)
+    require(isinstance(found, Tensor), f"expected a tensor, got {type(found).__name__}")
+    require(
+        tuple(found.shape) == (2, 4),
+        f"two rows of four went in, and {tuple(found.shape)} came out",
+    )
+    first, second = ([round(x, 3) for x in row] for row in found.tolist())
+    require(
+        first != [1.0, 0.0, 0.0, 0.0],
+        "of (0.5, 0.25, 0.15, 0.1) with p = 0.6, the token that crosses 0.6 is kept, "
+        "too",
+    )
+    require(
+        first != [0.5, 0.25, 0.0, 0.0],
+        "the right tokens are kept; now scale the kept ones so that they add up to 1",
+    )
+    require(
+        first == [0.667, 0.333, 0.0, 0.0],
+        "(0.5, 0.25, 0.15, 0.1) with p = 0.6 becomes (0.667, 0.333, 0, 0), not "
+        f"{first}",
+    )
+    require(
+        second != [0.667, 0.333, 0.0, 0.0] and second != [0.571, 0.429, 0.0, 0.0],
+        "the second row comes back in the order of its sizes; put each number back to "
+        "the place of its token",
+    )
+    require(
+        second == [0.0, 0.0, 0.429, 0.571],
+        f"(0.1, 0.2, 0.3, 0.4) with p = 0.6 becomes (0, 0, 0.429, 0.571), not {second}",
+    )
+    tiny = answer(rows.clone(), 0.01)
+    require(
+        bool(torch.isfinite(tiny).all()) and tiny.max().item() == 1.0,
+        "with p = 0.01 nothing is left to draw from; the most probable token stays",
+    )
+    given = torch.softmax(4 * torch.randn(3, 500, generator=_generator(1)), dim=-1)
+    before = given.clone()
+    right = _top_p(given, 0.9)
+    require(
+        torch.allclose(answer(given, 0.9), right, atol=1e-6),
+        "small rows are right, but three rows of 500 differ from the library's; is "
+        "each row cut by itself?",
+    )
+    require(torch.equal(given, before), "the tensor that came in has been changed")
+    return "Right: the crossing token stays, and each row adds up to 1."
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _top_p(probabilities: Tensor, p: float) -> Tensor:
+    """The library's cut; the logits of probabilities are their logarithms."""
+    no_ids = torch.zeros(len(probabilities), 1, dtype=torch.long)
+    sampling = Sampling(temperature=1.0, top_p=p)
+    return next_token_probabilities(probabilities.log(), no_ids, sampling)
+
+
+@exercise(
+    "5.10",
     "Never the same three words",
     hints=(
         "Which n - 1 tokens would the new token continue?",
@@ -512,7 +699,7 @@ class _Odd(nn.Module):
 
 
 @exercise(
-    "5.10",
+    "5.12",
     "Pack and unpack",
     hints=(
         "Which method lists every parameter once, also one with two names?",
@@ -583,7 +770,7 @@ def _round_trip(pack: Any, unpack: Any, source: nn.Module, target: nn.Module) ->
 
 
 @exercise(
-    "5.11",
+    "5.13",
     "Read a tensor without a library",
     hints=(
         "Where do the numbers begin, and from where are the offsets counted?",
@@ -633,7 +820,7 @@ def _judge_read(given: Any, tensor: Tensor, name: str, noted: bool) -> None:
 
 
 @exercise(
-    "5.12",
+    "5.14",
     "Which block is the wrong way round?",
     hints=(
         "For each block there are two candidates: the file's matrix and its transpose.",
@@ -695,7 +882,7 @@ def _judged(options: dict[str, Any]) -> tuple[float, float, list[list[int]]]:
 
 
 @exercise(
-    "5.9",
+    "5.11",
     "Neither loops nor nonsense",
     hints=(
         "One dial against nonsense, one against loops. Which of them works on what?",

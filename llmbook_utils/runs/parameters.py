@@ -1,7 +1,7 @@
-"""Parameters of a page, checked in its first cells: each works, or is refused in a sentence.
+"""Parameters of a page, checked in its first cells: each works, or is refused.
 
-Papermill fills parameters in from outside, so that one may have any type and any value.
-Not built on a page. Left out: unknown names, of which papermill itself warns.
+Papermill fills them in from outside, so that one may have any type and any value. Not
+built on a page. Left out: unknown names, of which papermill itself warns.
 """
 
 import math
@@ -55,7 +55,7 @@ def long_text(text_name: str | Path, at_least: int) -> str:
     text = load_text(text_name)
     if len(text) < at_least:
         raise ValueError(
-            f"text_name is {str(text_name)!r}, a text of {len(text):,} characters; this "
-            f"page needs {at_least:,} at least"
+            f"text_name is {str(text_name)!r}, a text of {len(text):,} characters; "
+            f"this page needs {at_least:,} at least"
         )
     return text

@@ -15,6 +15,11 @@ BLACK_BOXES = {
     # chapter 3's class has them in its signature, chapter 4 builds them
     ("config", "GPTConfig"),
     ("cache", "LayerCache"),
+    # section 5.2 shows the loop, Appendix D what a longer run needs
+    ("train", "History"),
+    ("train", "add_gradients"),
+    ("train", "batches_of_steps"),
+    ("train", "count_steps"),
 }
 # pages that use the whole book: they are read at any time
 AT_ANY_TIME = {"intro.ipynb", "appendices/c-exercise-solutions.ipynb"}

@@ -12,7 +12,7 @@ def test_options_pass(value):
 
 @pytest.mark.parametrize("value", ["large", "", None, 3])
 def test_other_values_are_refused(value):
-    with pytest.raises(ValueError, match="size is .*; this page knows 'a' and 'b'"):
+    with pytest.raises(ValueError, match=r"size is .*; this page knows 'a' and 'b'"):
         parameters.choice("size", value, ["a", "b"])
 
 

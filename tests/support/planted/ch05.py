@@ -66,6 +66,47 @@ def nan_mean(model, batches):
     return loss.item()
 
 
+def epoch(
+    *,
+    step=True,
+    forget=True,
+    shift=False,
+    softmax=False,
+    mode=True,
+    batches=None,
+    passes=1,
+    reverse=False,
+    result=lambda losses: sum(losses) / len(losses),
+):
+    def answer(model, optimizer, loader):
+        if mode:
+            model.train()
+        losses = []
+        for x, y in passes * (loader[::-1] if reverse else loader)[:batches]:
+            if forget:
+                optimizer.zero_grad()
+            logits = model(x).flatten(0, 1)
+            logits = torch.softmax(logits, dim=-1) if softmax else logits
+            loss = F.cross_entropy(logits, (x if shift else y).flatten())
+            loss.backward()
+            if step:
+                optimizer.step()
+            losses.append(loss.item())
+        return result(losses)
+
+    return answer
+
+
+def one_step(model, optimizer, loader):
+    model.train()
+    optimizer.zero_grad()
+    losses = [F.cross_entropy(model(x).flatten(0, 1), y.flatten()) for x, y in loader]
+    mean = torch.stack(losses).mean()
+    mean.backward()
+    optimizer.step()
+    return mean.item()
+
+
 def uniform(ids, vocab_size):
     return lambda context: [1 / vocab_size] * vocab_size
 
@@ -85,10 +126,32 @@ PLANTED = {
         ("log of the mean", "mean of the logarithms", [1.269, 4, 0.8]),
         ("sum", "the loss is their mean", [5.545, 4, 0.8]),
         ("mixed", "you have mixed the two", [1.386, 7.389, 0.8]),
-        ("per token", "those are bits a token", [1.386, 4, 2]),
+        ("per token", "those are bits per token", [1.386, 4, 2]),
         ("nats per byte", "those are nats per byte", [1.386, 4, 0.5545]),
+        ("other order", "the loss is not 4 nats", [4, 1.386, 0.8]),
+        ("negative", "the loss is not -1.386", [-1.386, 4, 0.8]),
+        ("other base", "the perplexity is not 16", [1.386, 16, 0.8]),
+        ("two only", "three numbers", [1.386, 4]),
     ],
     "5.2": [
+        ("no step", "no weight has changed", epoch(step=False)),
+        ("old gradients", "empty them before each backward", epoch(forget=False)),
+        ("inputs as targets", "give back its inputs", epoch(shift=True)),
+        ("softmax first", "does the softmax itself", epoch(softmax=True)),
+        ("one step for all", "took 1 steps for 4", one_step),
+        ("first batch only", "took 1 steps for 4", epoch(batches=1)),
+        ("twice", "took 8 steps for 4", epoch(passes=2)),
+        ("backwards", "in the order of the loader", epoch(reverse=True)),
+        ("mode", "came in evaluation mode", epoch(mode=False)),
+        ("sum", "the sum of the losses, not the mean", epoch(result=sum)),
+        (
+            "last",
+            "the mean of the batches' losses is not",
+            epoch(result=lambda x: x[-1]),
+        ),
+        ("nothing", "return the mean loss as a number", epoch(result=lambda x: None)),
+    ],
+    "5.3": [
         ("no power", "that is the mean loss", weighted),
         (
             "unweighted",
@@ -101,7 +164,7 @@ PLANTED = {
             lambda losses, counts: weighted([math.exp(x) for x in losses], counts),
         ),
     ],
-    "5.3": [
+    "5.4": [
         (
             "all positions",
             "averaged over all positions",
@@ -123,20 +186,20 @@ PLANTED = {
             lambda m, ids, n: context_loss(m, ids, n, restore=False),
         ),
     ],
-    "5.4": [
+    "5.5": [
         ("nothing", "both faults pass", lambda *a: "none"),
         ("no old gradients", "were there any gradients", search(fill=False)),
         ("training mode", "in which mode did you", search(switch=False)),
         ("alarm", "was accused of", search(alarm=True)),
         ("other word", "is none of", lambda *a: "fine"),
     ],
-    "5.5": [
+    "5.6": [
         ("mean of means", "need different weights", accumulated(mean=True)),
         ("undivided", "by which number do you divide", accumulated(whole=False)),
         ("not emptied", "still in the sum", accumulated(empty=False)),
         ("nan", "is 0/0", nan_mean),
     ],
-    "5.6": [
+    "5.7": [
         ("uniform", "the exercise asks for", uniform),
         ("zero", "becomes impossible", counts_only),
         ("no probabilities", "probabilities add up to 1", no_sum),
@@ -223,39 +286,86 @@ def blocks(kind):
     return answer
 
 
+def min_p(p, limit):
+    kept = p * (p >= limit * p.max(dim=-1, keepdim=True).values)
+    return kept / kept.sum(dim=-1, keepdim=True)
+
+
+def top_p(
+    *,
+    cross=True,
+    scale=True,
+    back=True,
+    in_place=False,
+    by_row=True,
+    first=True,
+    alone=False,
+    flat=False,
+):
+    def answer(p, limit):
+        rows = p if in_place else p.clone()
+        rows = rows if by_row else rows[:1].expand_as(rows)
+        ordered, places = rows.sort(dim=-1, descending=True)
+        sums = ordered.cumsum(dim=-1)
+        cut = sums - ordered >= limit if cross else sums > limit
+        cut[:, 0] &= not first
+        cut[:, 1:] |= alone
+        kept = ordered.masked_fill(cut, 0.0)
+        kept = torch.zeros_like(kept).scatter(-1, places, kept) if back else kept
+        kept = kept / kept.sum(dim=-1, keepdim=True) if scale else kept
+        if in_place:
+            p.copy_(kept)
+        return kept[0] if flat else kept
+
+    return answer
+
+
 PLANTED |= {
-    "5.7": [
+    "5.9": [
+        ("no crossing", "the token that crosses 0.6 is kept", top_p(cross=False)),
+        ("not scaled", "add up to 1", top_p(scale=False)),
+        ("sorted", "the place of its token", top_p(back=False)),
+        ("in place", "has been changed", top_p(in_place=True)),
+        ("first row", "becomes (0, 0, 0.429, 0.571)", top_p(by_row=False)),
+        ("nothing left", "crosses 0.6 is kept", top_p(cross=False, first=False)),
+        ("best alone", "crosses 0.6 is kept", top_p(alone=True)),
+        ("one row", "two rows of four", top_p(flat=True)),
+        ("a list", "expected a tensor", lambda p, limit: p.tolist()),
+        ("min-p", "crosses 0.6 is kept", lambda p, limit: min_p(p, limit)),
+        ("nothing cut", "not [0.5, 0.25, 0.15, 0.1]", lambda p, limit: p.clone()),
+    ],
+    "5.8": [
         ("roots", "square roots", [0.379, 3, 0.67, 2]),
         ("not scaled", "scaled to sum 1", [0.25, 3, 0.67, 2]),
         ("no crossing", "crosses 0.8 is kept", [0.72, 2, 0.67, 2]),
         ("absolute", "LARGEST probability", [0.72, 3, 1, 2]),
         ("other order", "the temperature comes first", [0.72, 3, 0.67, 3]),
     ],
-    "5.8": [
+    "5.10": [
         ("one too short", "by the rule for", repeats(n_off=-1)),
         ("one too long", "would repeat, and is allowed", repeats(n_off=1)),
         ("first row", "ANOTHER row", repeats(first_row=True)),
         ("in place", "clone them", repeats(in_place=True)),
         ("all that was said", "are others than those", repeats(all_said=True)),
     ],
-    "5.10": [
+    "5.12": [
         ("views", "save_file refuses it", [pack_views, unpack]),
         ("both names", "second name of a tied weight", [pack_twice, unpack]),
         ("new parameters", "a tie was broken", [pack, unpack_new]),
         ("nothing", "differs after the round trip", [pack, unpack_nothing]),
     ],
-    "5.11": [
+    "5.13": [
         ("too early", "begin after the header", reader(early=8)),
         ("always float32", "stopped with RuntimeError", reader(dtype="float32")),
         ("flat", "you give (12,)", reader(shape=False)),
     ],
-    "5.12": [
+    "5.14": [
         ("exact", "none found, but", blocks("exact")),
         ("unequal", "no two are equal to the last digit", blocks("unequal")),
         ("inverted", "is its transpose", blocks("inverted")),
         ("repaired", "the model was changed", blocks("repair")),
     ],
-    "5.9": [
+    "5.11": [
         ("greedy", "all eight are the same", {"temperature": 0.0}),
         ("timid", "repeat too much", {"temperature": 0.5}),
         ("plain", "too unlikely", {"temperature": 1.0}),
