@@ -225,6 +225,21 @@ def test_drawn_sums_hold():
     assert sums == pytest.approx(total)
 
 
+def test_drawn_attention_is_that_of_chapter_3s_vectors():
+    X = torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 1, 0.0]])
+    X = torch.cat([X, torch.tensor([[0, 1, 0, 1.0]])])
+    simple = torch.softmax(X @ X.T, dim=-1)
+    drawn = [text for text in texts("attention-table") if "." in text]
+    assert drawn == [f"{weight:.3f}" for weight in simple.flatten()]
+    W_q = torch.tensor([[0, 1], [1, 0], [2, 0], [0, 0.0]])
+    W_k = torch.tensor([[2, 0], [0, 2], [-1, 0], [0, -1.0]])
+    scores = (X @ W_q) @ (X @ W_k).T / 2**0.5
+    past = torch.ones(5, 5, dtype=torch.bool).tril()
+    causal = torch.softmax(scores.masked_fill(~past, -torch.inf), dim=-1)
+    drawn = [text for text in texts("causal-weights") if "." in text]
+    assert drawn == [f"{weight:.3f}" for weight in causal[past]]
+
+
 def test_drawn_distances_hold():
     title = ET.fromstring(figure("word-vectors").svg).findtext(f"{SVG}title")
     places = re.findall(r"(\w+) \(([\d.]+), ([\d.]+)\)", title)
