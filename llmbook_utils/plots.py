@@ -117,6 +117,11 @@ class BookPlot:
     def __repr__(self) -> str:
         return f"a plot with {len(self.figure.axes)} panel(s)"
 
+    @property
+    def axes(self) -> list[Axes]:
+        """The panels, to draw more on them."""
+        return self.figure.axes
+
     def _repr_svg_(self) -> str:
         text = StringIO()
         with plt.rc_context(STYLE):
@@ -128,11 +133,16 @@ class BookPlot:
 
 @styled
 def panels(
-    height: float, width: float = WIDTH, columns: int = 1, sharey: bool = False
+    height: float,
+    width: float = WIDTH,
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    sharey: bool = False,
 ) -> tuple[BookPlot, list[Axes]]:
-    """An empty plot of `columns` panels side by side, and their axes to draw on."""
+    """An empty plot of `rows` times `columns` panels, and their axes to draw on."""
     figure, axes = plt.subplots(
-        1,
+        rows,
         columns,
         figsize=(width, height),
         facecolor="white",
@@ -142,7 +152,7 @@ def panels(
     )
     # pyplot's figures show in notebooks; closed, so that they do not show twice
     plt.close(figure)
-    return BookPlot(figure), list(axes[0])
+    return BookPlot(figure), list(axes.flat)
 
 
 @styled
