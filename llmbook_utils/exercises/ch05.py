@@ -530,7 +530,12 @@ def write_top_p(answer: Callable[..., Tensor]) -> str:
         f"{first}",
     )
     require(
-        second != [0.667, 0.333, 0.0, 0.0] and second != [0.571, 0.429, 0.0, 0.0],
+        second != first,
+        f"(0.1, 0.2, 0.3, 0.4) with p = 0.6 becomes (0, 0, 0.429, 0.571), not {second}, "
+        "which is what the first row becomes",
+    )
+    require(
+        second != [0.571, 0.429, 0.0, 0.0],
         "the second row comes back in the order of its sizes; put each number back to "
         "the place of its token",
     )

@@ -322,7 +322,7 @@ def top_p(
 
 PLANTED |= {
     "5.8": [
-        ("no crossing", "the token that crosses 0.6 is kept", top_p(cross=False)),
+        ("no crossing", "crosses 0.6 is kept", top_p(cross=False)),
         ("not scaled", "add up to 1", top_p(scale=False)),
         ("sorted", "the place of its token", top_p(back=False)),
         ("in place", "has been changed", top_p(in_place=True)),
