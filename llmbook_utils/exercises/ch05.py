@@ -531,8 +531,8 @@ def write_top_p(answer: Callable[..., Tensor]) -> str:
     )
     require(
         second != first,
-        f"(0.1, 0.2, 0.3, 0.4) with p = 0.6 becomes (0, 0, 0.429, 0.571), not {second}, "
-        "which is what the first row becomes",
+        "(0.1, 0.2, 0.3, 0.4) with p = 0.6 becomes (0, 0, 0.429, 0.571), not "
+        f"{second}, which is what the first row becomes",
     )
     require(
         second != [0.571, 0.429, 0.0, 0.0],
