@@ -1,3 +1,5 @@
+/* global SphinxHighlight */
+
 /**
  * Deeper parts open for a link into them, for a search that finds something in them and for
  * print; a switch at the page's top opens all of them, and the browser remembers it. Without
@@ -5,6 +7,7 @@
  */
 const FOLDED = "details.deeper";
 const REMEMBERED = "llmbook-deeper";
+const LATER = 50; // milliseconds; Sphinx's marks come 10 after they are asked for
 
 /**
  * @param {string} query
@@ -75,18 +78,29 @@ function openForPrint() {
   });
 }
 
+/**
+ * Sphinx marks what was searched for, but not where its search is loaded with every page, as the
+ * theme does; so ask it to. The page of results marks its own.
+ */
+function markHits() {
+  if (document.getElementById("search-results")) return;
+  SphinxHighlight.highlightSearchWords();
+  setTimeout(openMarks, LATER);
+}
+
+function openMarks() {
+  const found = document.querySelectorAll("article span.highlighted");
+  for (const mark of found) openAround(mark);
+  if (found.length && !location.hash) found[0].scrollIntoView({ block: "center" });
+}
+
 function start() {
   const parts = details(FOLDED);
   if (parts.length) addSwitch(parts);
   openTarget();
   addEventListener("hashchange", openTarget);
   addEventListener("beforeprint", openForPrint);
-  // the search's marks are made while the page loads
-  addEventListener("load", () => {
-    const found = document.querySelectorAll("article span.highlighted");
-    for (const mark of found) openAround(mark);
-    if (found.length && !location.hash) found[0].scrollIntoView({ block: "center" });
-  });
+  addEventListener("load", markHits);
 }
 
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

@@ -10,6 +10,7 @@ MODULES = (
     "templates",
     "mathjax",
     "widgets",
+    "plots",
     "predictions",
     "deeper",
     "minutes",

@@ -1,6 +1,8 @@
 """Checks of chapter 2's exercises. Not built on a page."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import tiktoken
@@ -9,17 +11,371 @@ import torch
 from llmbook_utils.data import SlidingWindowDataset
 from llmbook_utils.exercises import exercise, require
 from llmbook_utils.files.datasets import load_text
-from llmbook_utils.tokenizer import BytePairTokenizer, get_encoding, learn_ranks
+from llmbook_utils.tokenizer import (
+    BytePairTokenizer,
+    get_encoding,
+    learn_ranks,
+    merge,
+    pretokenize,
+)
 
 
 @exercise(
     "2.1",
+    "Write the merge",
+    hints=(
+        "Walk through the list from left to right and build a new one. At each place "
+        "there are two cases: the pair stands here, or it does not.",
+        "Where the pair stands, append the new id and move on by two places; where it "
+        "does not, append the id and move on by one. A while loop can do both.",
+        "The pair stands at place i if ids[i] and ids[i + 1] are its two ids. The last "
+        "id has no neighbor, so look first whether i + 1 is still inside the list.",
+    ),
+)
+def write_the_merge(answer: Callable[..., list[int]]) -> str:
+    """Compare with the library's merge; name the usual slips by what they return."""
+    require(callable(answer), f"expected a function, got {answer!r}")
+    ids, pair = [115, 101, 97, 115, 32, 114, 101, 97, 108], (101, 97)
+    given = _merged(answer, ids, pair)
+    for wrong, message in _merge_slips(ids, pair):
+        require(given != wrong, f"merge({ids}, {pair}, 256) gives {given}: {message}")
+    _require_merge(answer, ids, pair)
+    given = _merged(answer, [97, 101, 97, 101], pair)
+    require(
+        given == [97, 256, 101],
+        f"merge([97, 101, 97, 101], {pair}, 256) gives {given}, expected "
+        "[97, 256, 101]: the pair is 101, 97 in this order, and 97, 101 is a different "
+        "pair",
+    )
+    run = _merged(answer, [7, 7, 7, 4], (7, 7))
+    require(
+        run != [256, 256, 4],
+        f"merge([7, 7, 7, 4], (7, 7), 256) gives {run}: the 7 in the middle has been "
+        "used twice",
+    )
+    require(
+        run != [7, 256, 4],
+        f"merge([7, 7, 7, 4], (7, 7), 256) gives {run}: of a run like 7 7 7 the first "
+        "two should merge, so walk from left to right",
+    )
+    for ids, pair in (
+        ([7, 7, 7, 4], (7, 7)),
+        ([101], (101, 97)),
+        ([], (101, 97)),
+        ([97, 101], (101, 97)),
+        ([5, 101, 97], (101, 97)),
+        ([101, 97, 101, 97], (101, 97)),
+        ([256, 115, 256, 115], (256, 115)),
+    ):
+        _require_merge(answer, ids, pair)
+    return "Right: each occurrence, from left to right, and nothing else."
+
+
+def _merged(
+    answer: Callable[..., Any], ids: list[int], pair: tuple[int, int]
+) -> list[int]:
+    """Call the answer on a copy of the ids and make a list of what it returns."""
+    copy, call = list(ids), f"merge({ids}, {pair}, 256)"
+    try:
+        given = answer(copy, pair, 256)
+    except IndexError:
+        require(
+            False,
+            f"{call} stops with an IndexError: the last id has no neighbor, so look "
+            "whether there is one before you compare",
+        )
+    require(given is not None, f"{call} returns None; return the new list at the end")
+    require(
+        isinstance(given, Iterable), f"{call} returns {given!r}, expected a list of ids"
+    )
+    require(
+        copy == ids, f"{call} has changed the list that it was given; build a new one"
+    )
+    return list(given)
+
+
+def _require_merge(
+    answer: Callable[..., Any], ids: list[int], pair: tuple[int, int]
+) -> None:
+    given, wanted = _merged(answer, ids, pair), merge(ids, pair, 256)
+    require(
+        given == wanted, f"merge({ids}, {pair}, 256) gives {given}, expected {wanted}"
+    )
+
+
+def _merge_slips(ids: list[int], pair: tuple[int, int]) -> list[tuple[list[Any], str]]:
+    """What a wrong merge returns for these ids, and what is wrong with it."""
+    right, at = merge(ids, pair, 256), ids.index(pair[0])
+    kept = [part for id in right for part in ([id, pair[1]] if id == 256 else [id])]
+    single = [256 if id in pair else id for id in ids]
+    lost, i = [], 0
+    while i < len(ids):
+        found = tuple(ids[i : i + 2]) == pair
+        lost.append(256 if found else ids[i])
+        i += 3 if found else 1
+    return [
+        (ids, "nothing has been merged"),
+        ([*ids[:at], 256, *ids[at + 2 :]], "only the first occurrence has been merged"),
+        (
+            kept,
+            "the second id of the pair is still there; after a merge move on by two",
+        ),
+        (lost, "the id after each merged pair is missing; move on by two, not three"),
+        (right[:-1], "the last id is missing"),
+        (single, "each id of the pair has been replaced, but together they make one"),
+        ([pair if id == 256 else id for id in right], "the pair stands in it, not 256"),
+        ([id for id in right if id != 256], "the pair is gone, but 256 is not there"),
+    ]
+
+
+@exercise(
+    "2.2",
+    "Learn the merges",
+    hints=(
+        "Each round has three steps, as on paper: count all pairs of neighbors, choose "
+        "one, merge it everywhere.",
+        "Keep the text as a list of chunks, each a list of ids: list(chunk) for each "
+        "chunk of pretokenize(text). A Counter counts, pairwise gives the neighbors, "
+        "and tokens[id] is the bytes of an id.",
+        "max(counts, key=...) chooses; with the key (count, -first id, -second id) the "
+        "smaller ids win in a tie. Then append the joined bytes to tokens, and "
+        "replace every chunk by merge(chunk, best, new_id).",
+    ),
+)
+def learn_the_merges(answer: Callable[[str, int], list[bytes]]) -> str:
+    """Compare with the merges by hand, then on a text with repeated words and ties."""
+    require(callable(answer), f"expected a function, got {answer!r}")
+    corpus = "sea seas seal seals real"
+    given = _learned(answer, corpus, 4)
+    hand = [b"ea", b"sea", b" sea", b" seal"]
+    _name_slip(given, corpus, 4)
+    require(
+        given == hand, f"on {corpus!r} you get {given}, but by hand we found {hand}"
+    )
+    for text, n in (
+        ("to be, or not to be: that is the question", 6),
+        ("ring ring ring rings rang sings", 4),
+        (load_text("story")[:3000], 40),
+    ):
+        given, wanted = _learned(answer, text, n), _new_tokens(text, n)
+        _name_slip(given, text, n)
+        at = next((i for i in range(n) if given[i] != wanted[i]), n)
+        require(
+            at == n,
+            f"the four merges by hand are right, but on {text[:40]!r} merge "
+            f"{at + 1} should be {wanted[min(at, n - 1)]!r}, and you get "
+            f"{given[min(at, n - 1)]!r}",
+        )
+    return "Right: ea, sea, ␣sea, ␣seal, and the merges of the story too."
+
+
+def _learned(answer: Callable[[str, int], Any], text: str, n: int) -> list[bytes]:
+    call = f"learn_merges({text[:30]!r}, {n})"
+    given = answer(text, n)
+    require(given is not None, f"{call} returns None; return the list of new tokens")
+    require(
+        isinstance(given, Iterable), f"{call} returns {given!r}, expected {n} tokens"
+    )
+    tokens = [one.encode() if isinstance(one, str) else one for one in given]
+    strange = [one for one in tokens if not isinstance(one, bytes)]
+    require(
+        not strange,
+        f"{call} gives {strange[:1]} and the like; expected the bytes of each new "
+        "token, such as b'ea'",
+    )
+    require(
+        len(tokens) != 256 + n,
+        f"{call} gives {len(tokens)} tokens; leave the 256 single bytes out",
+    )
+    require(len(tokens) == n, f"{call} gives {len(tokens)} tokens, expected {n}")
+    return tokens
+
+
+def _new_tokens(text: str, n: int) -> list[bytes]:
+    return list(learn_ranks(text, 256 + n))[256:]
+
+
+def _name_slip(given: list[bytes], text: str, n: int) -> None:
+    """Raise with the mistake whose result this is; right results pass."""
+    wanted = _new_tokens(text, n)
+    if given == wanted:
+        return
+    shown, chunks = f"on {text[:30]!r} you get {given[:6]}", pretokenize(text)
+    require(
+        n < 3 or len(set(given)) > 1,
+        f"{shown}: the same pair wins each time; write the new id into the chunks",
+    )
+    slips = {
+        "the pairs were counted once and for all; count again after each merge": _once(
+            chunks, n
+        ),
+        "tokens reach across words; cut the text with pretokenize first": _slow(
+            [text.encode()], n, _smaller
+        ),
+        "of equally frequent pairs you took the one with the larger ids": _slow(
+            chunks, n, lambda counts: max(counts, key=lambda p: (counts[p], *p))
+        ),
+        "of equally frequent pairs you took the one met first; the one with the "
+        "smaller ids should win": _slow(
+            chunks, n, lambda counts: max(counts, key=counts.__getitem__)
+        ),
+        "you took the rarest pair each time": _slow(
+            chunks, n, lambda counts: min(counts, key=lambda p: (counts[p], *p))
+        ),
+        "each different chunk was counted once; one that comes three times counts "
+        "three times": _slow(list(dict.fromkeys(chunks)), n, _smaller),
+        "no token begins with a space; a chunk has the space before its word": _slow(
+            [word.encode() for word in text.split()], n, _smaller
+        ),
+        "the two parts are joined the wrong way round": [
+            _turned(token, wanted) for token in wanted
+        ],
+        "the tokens are right, but not in the order in which they were learned": (
+            given if sorted(given) == sorted(wanted) else None
+        ),
+    }
+    for message, result in slips.items():
+        require(given != result, f"{shown}: {message}")
+
+
+def _smaller(counts: Counter[tuple[int, int]]) -> tuple[int, int]:
+    return max(counts, key=lambda pair: (counts[pair], -pair[0], -pair[1]))
+
+
+def _slow(
+    chunks: Sequence[bytes],
+    n: int,
+    choose: Callable[[Counter[tuple[int, int]]], tuple[int, int]],
+) -> list[bytes]:
+    """Learn n merges by recounting everything, the pair being chosen by `choose`."""
+    lists = [list(chunk) for chunk in chunks]
+    tokens = [bytes([byte]) for byte in range(256)]
+    for new_id in range(256, 256 + n):
+        counts = Counter(pair for one in lists for pair in pairwise(one))
+        if not counts:
+            break
+        best = choose(counts)
+        tokens.append(tokens[best[0]] + tokens[best[1]])
+        lists = [merge(one, best, new_id) for one in lists]
+    return tokens[256:]
+
+
+def _once(chunks: Sequence[bytes], n: int) -> list[bytes]:
+    counts = Counter(pair for chunk in chunks for pair in pairwise(chunk))
+    ranked = sorted(counts, key=lambda pair: (-counts[pair], *pair))
+    return [bytes(pair) for pair in ranked[:n]]
+
+
+def _turned(token: bytes, order: Sequence[bytes]) -> bytes:
+    """The token as it comes out where each merge puts its right part first."""
+    known = {bytes([byte]) for byte in range(256)} | set(order[: order.index(token)])
+    cut = next(i for i in range(1, len(token)) if {token[:i], token[i:]} <= known)
+    left, right = token[:cut], token[cut:]
+    parts = [_turned(p, order) if len(p) > 1 else p for p in (right, left)]
+    return b"".join(parts)
+
+
+@exercise(
+    "2.3",
+    "Divide, then cut",
+    hints=(
+        "Divide the list of ids before there are any windows.",
+        "How many ids are the last `share` of them? Then two slices, and a "
+        "SlidingWindowDataset of each.",
+        "cut = len(ids) - round(len(ids) * share), then ids[:cut] and ids[cut:].",
+    ),
+)
+def divide_then_cut(answer: Callable[..., tuple[Any, Any]]) -> str:
+    """Use ids that are all different, so that every token shows where it came from."""
+    for n_ids, share, stride in ((1000, 0.1, 2), (403, 0.25, 5)):
+        call = f"split_datasets(list(range({n_ids})), {share}, 8, {stride})"
+        training, validation = _two_datasets(
+            answer(list(range(n_ids)), share, 8, stride), call
+        )
+        seen, held = _tokens(training), _tokens(validation)
+        shared = sorted(seen & held)
+        require(
+            len(shared) < min(len(seen), len(held)),
+            "one of the two sets lies wholly in the other; divide the ids into two "
+            "parts that share nothing",
+        )
+        require(
+            not shared,
+            f"{len(shared)} tokens are in both sets, for example number {shared[:1]}; "
+            "that is the leak",
+        )
+        before = max(held) < min(seen)
+        require(
+            not before or len(seen) > len(held),
+            "the two sets are there, but in the other order; return training first",
+        )
+        require(
+            not before,
+            "validation should be the last part of the ids, and yours is the first",
+        )
+        require(
+            min(held) > max(seen),
+            "the two sets take turns in the text; validation should be one piece, the "
+            "last one",
+        )
+        require(min(seen) == 0, f"training begins at token {min(seen)}, expected 0")
+        cut = n_ids - n_ids * share
+        require(
+            abs(min(held) - cut) <= 1,
+            f"the last {share:.0%} of {n_ids} ids begin at {cut:.0f}, but validation "
+            f"begins at {min(held)}",
+        )
+        require(
+            max(seen) >= cut - 2 - stride,
+            f"training ends at token {max(seen)}, although it could reach {cut:.0f}",
+        )
+        for part, first, end in (
+            (training, 0, min(held)),
+            (validation, min(held), n_ids),
+        ):
+            wanted = SlidingWindowDataset(range(first, end), 8, stride)
+            same = len(part) == len(wanted) and torch.equal(part[0][0], wanted[0][0])
+            require(
+                same,
+                f"tokens {first} to {end - 1} make {len(wanted)} windows of 8 with "
+                f"stride {stride}, but there are {len(part)}, the first of "
+                f"{len(part[0][0])}",
+            )
+    return "Right: nothing that is tested has been seen."
+
+
+def _two_datasets(given: Any, call: str) -> tuple[Any, Any]:
+    """The two datasets of an answer, each with pairs of tensors as items."""
+    require(
+        isinstance(given, tuple | list) and len(given) == 2,
+        f"{call} should return two datasets, training and validation; it returns "
+        f"{str(given)[:60]}",
+    )
+    for name, part in zip(("training", "validation"), given, strict=True):
+        require(hasattr(part, "__getitem__"), f"{name} is {part!r}, not a dataset")
+        require(len(part) > 0, f"{name} has no window at all")
+        item = part[0]
+        require(
+            isinstance(item, tuple) and len(item) == 2,
+            f"{name}[0] is {str(item)[:40]}, not a pair of inputs and targets; put the "
+            "ids into a SlidingWindowDataset",
+        )
+    return given[0], given[1]
+
+
+def _tokens(dataset: Any) -> set[int]:
+    items = [dataset[index] for index in range(len(dataset))]
+    return {int(id) for inputs, targets in items for id in (*inputs, targets[-1])}
+
+
+@exercise(
+    "2.4",
     "Merge by hand",
     hints=(
         "Write the six words below one another, letter by letter, with ␣ for the space "
         "before a word. Which pair stands in all of them?",
         "The pair n, g occurs six times. After that merge, i stands before ng in five "
-        "words. Then two pairs have four each: look at the rule for equals.",
+        "words. Then two pairs have four each: look at the rule for ties.",
         "␣ r (in ␣ring twice, ␣rings, ␣rang) and r ing (in ring, ␣ring twice, ␣rings) "
         "both occur four times. The space has the smaller id, so ␣r is made first; "
         "count once more for the fourth.",
@@ -32,10 +388,13 @@ def merge_by_hand(answer: Any) -> str:
     distinct = learn_ranks("ring ring rings rang sings", 260)
     once = [token.decode() for token in list(distinct)[256:]]
     require(
-        isinstance(answer, list) and all(isinstance(token, str) for token in answer),
-        f"expected a list of four strings, got {answer!r}",
+        not isinstance(answer, str | bytes) and isinstance(answer, Iterable),
+        f'give the four new tokens one by one, as in ["ab", "abc"]; got {answer!r}',
     )
-    answer = [token.replace("␣", " ") for token in answer]
+    tokens = [one.decode() if isinstance(one, bytes) else one for one in answer]
+    strange = [one for one in tokens if not isinstance(one, str)]
+    require(not strange, f'{strange[:1]} is not a token; a token is text, as "ab" is')
+    answer = [token.replace("␣", " ") for token in tokens]
     require(len(answer) == 4, f"expected four new tokens, got {len(answer)}")
     require(answer != ["ng", "ing", "ring", " ring"], _TIE)
     require(
@@ -55,12 +414,12 @@ def merge_by_hand(answer: Any) -> str:
 
 _TIE = (
     "the first two are right; in the third round two pairs occur four times, and of "
-    "equals the one with the smaller ids wins: the space is byte 32"
+    "these the one with the smaller ids wins: the space is byte 32"
 )
 
 
 @exercise(
-    "2.2",
+    "2.5",
     "Count the windows",
     hints=(
         "Where may the last window begin? Which token must still exist after it?",
@@ -72,6 +431,10 @@ _TIE = (
 )
 def count_windows(answer: Callable[[int, int, int], int]) -> str:
     """Compare with the lengths of real datasets, also where there is none."""
+    require(
+        callable(answer),
+        f"count_windows should be a function of three numbers, and you gave {answer!r}",
+    )
     cases = [
         (6, 3, 2),
         (6, 3, 3),
@@ -84,6 +447,15 @@ def count_windows(answer: Callable[[int, int, int], int]) -> str:
         wanted = len(SlidingWindowDataset(range(n_ids), context_length, stride))
         given = answer(n_ids, context_length, stride)
         call = f"count_windows({n_ids}, {context_length}, {stride})"
+        require(given is not None, f"{call} returns None; return the number of windows")
+        require(
+            isinstance(given, int) or float(given) == int(given),
+            f"{call} gives {given!r}; a number of windows is whole, so round down",
+        )
+        require(
+            given != wanted - 1,
+            f"{call} gives {given}: one too few; is the window at 0 counted?",
+        )
         require(
             given != wanted + 1 or n_ids - context_length * wanted != context_length,
             f"{call} gives {given}: one too many. The last target needs a token too",
@@ -100,7 +472,7 @@ def count_windows(answer: Callable[[int, int, int], int]) -> str:
 
 
 @exercise(
-    "2.3",
+    "2.6",
     "Split without loss",
     hints=(
         "Start from WORD_SPLIT. What must stand before the word, and what is missing "
@@ -151,6 +523,18 @@ def split_without_loss(answer: Callable[[str], list[str]]) -> str:
             f"split({text!r}) gives {given!r}: of all white space before it, exactly "
             "one space should belong to sea",
         )
+    given = list(answer("the\nsea"))
+    require(
+        given == ["the", "\n", "sea"],
+        f"split('the\\nsea') gives {given!r}: a line break is not a space, and should "
+        "not be glued to the word after it",
+    )
+    given = list(answer("the\tsea"))
+    require(
+        given == ["the", "\t", "sea"],
+        f"split('the\\tsea') gives {given!r}: a tab is not a space, and should not be "
+        "glued to the word after it",
+    )
     given = list(answer('late!"'))
     require(
         given == ["late", "!", '"'],
@@ -160,7 +544,7 @@ def split_without_loss(answer: Callable[[str], list[str]]) -> str:
 
 
 @exercise(
-    "2.4",
+    "2.7",
     "Ids that do not come back",
     hints=(
         "encode takes the merges in their order, so of many possible ways to write a "
@@ -201,7 +585,7 @@ def ids_that_do_not_come_back(answer: Sequence[int]) -> str:
 
 
 @exercise(
-    "2.5",
+    "2.8",
     "Wait for whole characters",
     hints=(
         "Collect bytes instead of strings. Who knows when a character is complete?",
@@ -260,63 +644,7 @@ def _require_no_delay(
 
 
 @exercise(
-    "2.6",
-    "Divide, then cut",
-    hints=(
-        "Divide the list of ids before there are any windows.",
-        "How many ids are the last `share` of them? Then two slices, and a "
-        "SlidingWindowDataset of each.",
-        "cut = len(ids) - round(len(ids) * share), then ids[:cut] and ids[cut:].",
-    ),
-)
-def divide_then_cut(answer: Callable[..., tuple[Any, Any]]) -> str:
-    """Use ids that are all different, so that every token shows where it came from."""
-    for n_ids, share, stride in ((1000, 0.1, 2), (403, 0.25, 5)):
-        training, validation = answer(list(range(n_ids)), share, 8, stride)
-        seen, held = _tokens(training), _tokens(validation)
-        shared = sorted(seen & held)
-        require(
-            not shared,
-            f"{len(shared)} tokens are in both sets, for example number {shared[:1]}; "
-            "that is the leak",
-        )
-        require(min(seen) == 0, f"training begins at token {min(seen)}, expected 0")
-        require(
-            min(held) > max(seen),
-            "validation should be the last part of the ids, and training the first",
-        )
-        cut = n_ids - n_ids * share
-        require(
-            abs(min(held) - cut) <= 1,
-            f"the last {share:.0%} of {n_ids} ids begin at {cut:.0f}, but validation "
-            f"begins at {min(held)}",
-        )
-        require(
-            max(seen) >= cut - 2 - stride,
-            f"training ends at token {max(seen)}, although it could reach {cut:.0f}",
-        )
-        for part, first, end in (
-            (training, 0, min(held)),
-            (validation, min(held), n_ids),
-        ):
-            wanted = SlidingWindowDataset(range(first, end), 8, stride)
-            same = len(part) == len(wanted) and torch.equal(part[0][0], wanted[0][0])
-            require(
-                same,
-                f"tokens {first} to {end - 1} make {len(wanted)} windows of 8 with "
-                f"stride {stride}, but there are {len(part)}, the first of "
-                f"{len(part[0][0])}",
-            )
-    return "Right: nothing that is tested has been seen."
-
-
-def _tokens(dataset: Any) -> set[int]:
-    items = [dataset[index] for index in range(len(dataset))]
-    return {int(id) for inputs, targets in items for id in (*inputs, targets[-1])}
-
-
-@exercise(
-    "2.7",
+    "2.9",
     "Embed without a layer",
     hints=(
         "A tensor can be indexed with a tensor of ids: token_table[ids].",
@@ -333,9 +661,11 @@ def embed_without_a_layer(answer: Callable[..., torch.Tensor]) -> str:
     positions = torch.randn(5, 6, generator=generator)
     ids = torch.randint(5, 11, (3, 4), generator=generator)
     wanted = torch.nn.functional.embedding(ids, tokens) + positions[:4]
-    _require_error_with_numbers(answer, tokens, positions)
     given = answer(ids, tokens, positions)
-    require(isinstance(given, torch.Tensor), f"expected a tensor, got {type(given)}")
+    require(
+        isinstance(given, torch.Tensor),
+        f"expected a tensor, got {type(given).__name__}",
+    )
     require(
         given.shape == wanted.shape,
         f"for ids of shape (3, 4) the result has shape {tuple(given.shape)}, "
@@ -349,7 +679,17 @@ def embed_without_a_layer(answer: Callable[..., torch.Tensor]) -> str:
         not torch.allclose(given, tokens[ids] + positions[0]),
         "every token got the row of position 0",
     )
+    require(
+        not torch.allclose(given, tokens[ids] + positions[ids % 5]),
+        "the rows of the position table were looked up by the ids; they belong to the "
+        "places 0, 1, 2, ... in the text",
+    )
+    require(
+        not torch.allclose(given, tokens[ids] + positions[1:5]),
+        "the positions are counted from 1; the first token stands at 0",
+    )
     require(torch.allclose(given, wanted), "the shape is right, the numbers are not")
+    _require_error_with_numbers(answer, tokens, positions)
     return "Right: row of the token plus row of the place."
 
 
@@ -376,7 +716,7 @@ def _require_error_with_numbers(
 
 
 @exercise(
-    "2.8",
+    "2.10",
     "How large a vocabulary?",
     hints=(
         "Which part of the text may the tokenizer see, and which part is measured?",
@@ -397,7 +737,7 @@ def how_large_a_vocabulary(answer: Callable[[str, list[int]], dict[int, float]])
     wanted = _bytes_per_token(text[:cut], text[cut:], 600)
     first, last = float(given[600]), text[cut:]
     mistakes = {
-        1 / wanted: "that is tokens a byte; turn the fraction round",
+        1 / wanted: "that is tokens per byte; turn the fraction round",
         _bytes_per_token(text, last, 600): "the vocabulary has been learned from the "
         "whole text, so the last tenth is not held out",
         _bytes_per_token(text[:cut], text, 600): "the whole text has been measured; "

@@ -43,6 +43,8 @@ WIDER = """() => {
   const wide = [...document.querySelectorAll("article *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1);
   return [`the page is ${page.scrollWidth} px wide, the window ${innerWidth}`, ...wide.slice(0, 5).map(e => e.outerHTML.slice(0, 150))];
 }"""
+CUT = """() => [...document.querySelectorAll("article div.highlight pre")]
+  .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 80))"""
 MOUNTS = """() => [...document.querySelectorAll(".bw-mount")]
   .filter(e => e.dataset.bwReady !== "1").map(e => `${e.dataset.bwModule}: ${e.dataset.bwError ?? "not mounted"}`)"""
 SETTLED = "mount => mount.dataset.bwReady || mount.dataset.bwError"
@@ -73,6 +75,7 @@ class Visit:
     wanted: str
     log: Log
     wider: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
     unmounted: list[str] = field(default_factory=list)
     unrendered: list[str] = field(default_factory=list)
     moving: list[str] = field(default_factory=list)
@@ -105,6 +108,8 @@ def visit_page(page: object, name: str, theme: str, axe: dict | None) -> Visit:
         page.evaluate(MATH),
     )
     seen.moving = page.evaluate(MOVING)
+    if page.viewport_size["width"] >= 1280:
+        seen.cut = page.evaluate(CUT)
     seen.states = page.evaluate(STATES)
     if axe is not None:
         page.evaluate(AXE)
@@ -153,6 +158,10 @@ def test_widgets_stand(visit: Visit) -> None:
 
 def test_nothing_scrolls_sideways(visit: Visit) -> None:
     assert visit.wider == []
+
+
+def test_no_code_is_cut_off_on_a_laptop(visit: Visit) -> None:
+    assert visit.cut == []
 
 
 def test_nothing_moves_for_a_reader_who_asks_for_reduced_motion(visit: Visit) -> None:

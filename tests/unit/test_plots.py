@@ -3,13 +3,13 @@
 import re
 import xml.etree.ElementTree as ET
 from fnmatch import fnmatch
-from io import BytesIO
 from itertools import chain
 from math import dist
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+import torch
 from matplotlib.colors import to_hex
 
 from llmbook_utils import web
@@ -186,6 +186,33 @@ def test_drawn_bytes_are_utf8s():
     assert [int(text) for text in drawn if re.fullmatch(r"\d{3}", text)] == list(data)
 
 
+def test_drawn_rows_are_the_cells():
+    torch.manual_seed(1)  # section 2.7's seed
+    rows = [
+        [f"{number:.2f}".replace("-", "\N{MINUS SIGN}") for number in row]
+        for row in torch.nn.Embedding(5, 3).weight.tolist()
+    ]
+    drawn = [
+        text for text in texts("embedding-lookup") if re.fullmatch(r"\W?\d\.\d\d", text)
+    ]
+    # rows in focus are drawn last; then what was looked up; above, and again below
+    order = [1, 4, 0, 2, 3, 2, 0, 3]
+    assert drawn == 2 * [number for at in order for number in rows[at]]
+
+
+def test_drawn_bars_are_as_long_as_their_numbers():
+    root = ET.fromstring(figure("same-sentence").svg)
+    bars = [float(node.get("width")) for node in root.iter(f"{SVG}rect")]
+    numbers = [int(text) for text in texts("same-sentence") if text.isdigit()]
+    assert bars == [pytest.approx(3.6 * number) for number in numbers]
+    page = (
+        ASSETS.parents[1] / "chapters" / "02-working-with-text-data.ipynb"
+    ).read_text(encoding="utf-8")
+    samples = re.findall(r'"(?:English|German|Hindi)\\": \\"(.+?)\\"', page)
+    gpt2 = get_encoding("gpt2")
+    assert numbers[::3] == [len(gpt2.encode(sample)) for sample in samples]
+
+
 def test_drawn_sums_hold():
     drawn = [
         text.replace("\N{MINUS SIGN}", "-") for text in texts("token-plus-position")
@@ -196,6 +223,21 @@ def test_drawn_sums_hold():
     order = [3, 4, 5, 0, 1, 2, 6, 7, 8]
     sums = [t + position[at] for t, at in zip(token, order, strict=True)]
     assert sums == pytest.approx(total)
+
+
+def test_drawn_attention_is_that_of_chapter_3s_vectors():
+    X = torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 1, 0.0]])
+    X = torch.cat([X, torch.tensor([[0, 1, 0, 1.0]])])
+    simple = torch.softmax(X @ X.T, dim=-1)
+    drawn = [text for text in texts("attention-table") if "." in text]
+    assert drawn == [f"{weight:.3f}" for weight in simple.flatten()]
+    W_q = torch.tensor([[0, 1], [1, 0], [2, 0], [0, 0.0]])
+    W_k = torch.tensor([[2, 0], [0, 2], [-1, 0], [0, -1.0]])
+    scores = (X @ W_q) @ (X @ W_k).T / 2**0.5
+    past = torch.ones(5, 5, dtype=torch.bool).tril()
+    causal = torch.softmax(scores.masked_fill(~past, -torch.inf), dim=-1)
+    drawn = [text for text in texts("causal-weights") if "." in text]
+    assert drawn == [f"{weight:.3f}" for weight in causal[past]]
 
 
 def test_drawn_distances_hold():
@@ -209,7 +251,8 @@ def test_drawn_distances_hold():
 
 
 def test_training_and_validation_have_their_colors_and_markers():
-    plot = line_plot([1, 2], {"training": [2, 1], "validation": [2, 2]}, "step", "loss")
+    series = {"training": [2, 1], "validation": [2, 2]}
+    plot = line_plot([1, 2], series, "step", "loss").figure
     axes = plot.axes[0]
     colors = [to_hex(line.get_color()) for line in axes.lines]
     assert colors == [PALETTE["train"], PALETTE["valid"]]
@@ -224,20 +267,27 @@ def test_training_and_validation_have_their_colors_and_markers():
 
 def test_no_two_series_look_alike():
     names = ["training", "validation", "a", "b", "c", "d", "e"]
-    lines = line_plot([0, 1], {name: [0, 1] for name in names}, "x", "y").axes[0].lines
+    plot = line_plot([0, 1], {name: [0, 1] for name in names}, "x", "y").figure
+    lines = plot.axes[0].lines
     assert len({line.get_color() for line in lines}) == len(
         {line.get_marker() for line in lines}
     )
     assert len({line.get_marker() for line in lines}) == len(names)
 
 
-def test_a_plot_is_the_same_every_time():
-    def png() -> bytes:
-        file = BytesIO()
-        line_plot([1, 2, 3], {"English": [4, 5, 6]}, "tokens", "bytes").savefig(file)
-        return file.getvalue()
+def test_a_plot_is_the_same_every_time_and_its_text_is_text():
+    def svg() -> str:
+        return line_plot([1, 2, 3], {"a": [4, 5, 6]}, "tokens", "bytes")._repr_svg_()
 
-    assert png() == png()
+    assert svg() == svg()
+    assert ">tokens</text>" in svg() and "<dc:date>" not in svg()
+
+
+def test_the_text_of_a_plot_can_be_read_on_a_phone():
+    svg = bar_plot({"unigram": 2.869, "mini": 1.85}, "bits per byte")._repr_svg_()
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+    sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
+    assert sizes and min(sizes) * 358 / width >= 11.9
 
 
 @pytest.mark.parametrize(
@@ -274,7 +324,7 @@ def test_no_other_file_gives_a_color_of_the_palette() -> None:
 
 
 def test_bars_stand_in_order_with_their_numbers():
-    (axes,) = bar_plot({"unigram": 2.869, "mini": 1.85}, "bits per byte").axes
+    (axes,) = bar_plot({"unigram": 2.869, "mini": 1.85}, "bits per byte").figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["unigram", "mini"]
     assert [bar.get_width() for bar in axes.patches] == [2.869, 1.85]
     assert {text.get_text() for text in axes.texts} == {"2.87", "1.85"}

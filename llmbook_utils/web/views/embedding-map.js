@@ -9,8 +9,9 @@ import { Live, rowOf } from "../parts/live.js";
 import { count, decimal, grouped } from "../parts/numbers.js";
 import { decode, drawBytes, pieces, spoken } from "../parts/tokens.js";
 
-const WIDTH = 640;
+const WIDTHS = [280, 640]; // of the picture: a narrow page has a narrow one, not a small one
 const HEIGHT = 420;
+const NEAR_DOT = 11; // how close the middle of a name may come to another word's dot
 const NEIGHBORS = 10;
 const DRAWN = 5; // of the neighbors; the list has them all
 
@@ -87,13 +88,13 @@ export function plane(vectors) {
 }
 
 /**
- * Move labels up and down until none covers another.
- * @param {{x: number, y: number, width: number}[]} labels  changed in place: left edge, base line,
- *   width
+ * Move labels up and down until none covers another, or another's dot.
+ * @param {{x: number, y: number, width: number, dotX?: number, dotY?: number}[]} labels  changed in
+ *   place: left edge, base line, width; the dot stays
  */
 export function spread(labels, height = 15) {
-  for (let round = 0; round < 80; round += 1) {
-    let moved = false;
+  for (let round = 0; round < 300; round += 1) {
+    let moved = round < 200 && keepOffDots(labels);
     for (let i = 0; i < labels.length; i += 1) {
       for (let j = 0; j < i; j += 1) {
         const [a, b] = labels[i].y < labels[j].y ? [labels[i], labels[j]] : [labels[j], labels[i]];
@@ -106,6 +107,22 @@ export function spread(labels, height = 15) {
     }
     if (!moved) return;
   }
+}
+
+/** Push labels off the dots of others; tells whether any was moved. */
+function keepOffDots(labels) {
+  let moved = false;
+  for (const label of labels) {
+    for (const { dotX, dotY } of labels) {
+      if (dotX === undefined || (dotX === label.dotX && dotY === label.dotY)) continue;
+      const off = label.y - 4 - dotY;
+      const beside = dotX < label.x - 5 || dotX > label.x + label.width + 3;
+      if (beside || Math.abs(off) >= NEAR_DOT) continue;
+      label.y += (off < 0 ? -1 : 1) * Math.min(NEAR_DOT - Math.abs(off), 3);
+      moved = true;
+    }
+  }
+  return moved;
 }
 
 class EmbeddingMap {
@@ -138,6 +155,8 @@ class EmbeddingMap {
       this.list,
     );
     this.chosen = 0;
+    this.sizes = new ResizeObserver(() => this.#width() !== this.width && this.#draw());
+    this.sizes.observe(this.element);
     this.#takeWords(this.live.example("words")[0]);
     this.#takeNeighbors(this.live.example("neighbors")[0]);
     this.live.start();
@@ -254,7 +273,14 @@ class EmbeddingMap {
     this.summary.textContent = `${nearest}The picture keeps ${Math.round(100 * share)} % of the squared differences between the ${count(words.length, "vector")} of ${grouped(words[0].vector.length)} numbers.`;
   }
 
+  /** The width of the picture, in the pixels that its names are written in. */
+  #width() {
+    const room = this.element.clientWidth - 30;
+    return Math.min(Math.max(room, WIDTHS[0]), WIDTHS[1]);
+  }
+
   #svg(points) {
+    this.width = this.#width();
     const [xs, ys] = [0, 1].map((axis) => points.map(({ at }) => at[axis]));
     const [left, right, top, bottom] = [
       Math.min(...xs),
@@ -263,14 +289,17 @@ class EmbeddingMap {
       Math.max(...ys),
     ];
     const scale = Math.min(
-      (WIDTH - 130) / (right - left || 1),
+      (this.width - 60) / (right - left || 1),
       (HEIGHT - 60) / (bottom - top || 1),
     ); // the same both ways: distances count
     const labels = points.map((point) => {
       const x = 20 + (point.at[0] - left) * scale;
       const y = HEIGHT / 2 - (point.at[1] - (top + bottom) / 2) * scale;
       const text = spokenText(point.bytes);
-      return { ...point, dotX: x, dotY: y, x: x + 8, y: y + 4, width: 7.6 * text.length + 4, text };
+      const width = 7.9 * text.length + 4;
+      // a name that would leave the picture stands on the left of its dot
+      const start = x + 8 + width > this.width ? Math.max(0, x - 6 - width) : x + 8;
+      return { ...point, dotX: x, dotY: y, x: start, y: y + 4, width, text };
     });
     spread(labels);
     // labels may have been moved out of the box
@@ -278,7 +307,7 @@ class EmbeddingMap {
     const height = Math.max(HEIGHT, ...labels.map(({ y }) => y + 6)) - above;
     const title = `${points.length} tokens in the plane in which the vectors of the words differ most`;
     const plane = svg("svg", {
-      viewBox: `0 ${above} ${WIDTH} ${height}`,
+      viewBox: `0 ${above} ${this.width} ${height}`,
       role: "img",
       "aria-label": title,
       class: "bw-plane",
@@ -293,7 +322,7 @@ class EmbeddingMap {
     return plane;
   }
 
-  #point({ kind, index, dotX, dotY, x, y, text }) {
+  #point({ kind, index, dotX, dotY, x, y, width, text }) {
     const data = index === undefined ? {} : { "data-index": index };
     const dot = svg("circle", {
       cx: dotX.toFixed(1),
@@ -310,7 +339,7 @@ class EmbeddingMap {
     const leader = svg("line", {
       x1: dotX.toFixed(1),
       y1: dotY.toFixed(1),
-      x2: x.toFixed(1),
+      x2: (x > dotX ? x : x + width).toFixed(1),
       y2: (y - 4).toFixed(1),
       class: "bw-dot-line",
     });
@@ -353,7 +382,10 @@ const spokenText = (bytes) =>
 function render({ model, el }) {
   const view = new EmbeddingMap(model);
   el.append(view.element);
-  return () => view.live.stop();
+  return () => {
+    view.sizes.disconnect();
+    view.live.stop();
+  };
 }
 
 export default { render };
