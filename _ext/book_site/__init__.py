@@ -11,7 +11,7 @@ MODULES = (
     "mathjax",
     "widgets",
     "plots",
-    "predictions",
+    "outputs",
     "deeper",
     "minutes",
     "metadata",

@@ -29,7 +29,9 @@ def themed(svg: str, alt: str, number: int) -> str:
     width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])  # type: ignore[index]
     wide = " bw-plot-wide" if width > WIDE else ""
     named = svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
-    return f'<div class="bw-plot{wide}" style="--bw-width: {width:.0f}">{named}</div>'
+    # what scrolls by itself must be reached by keyboard
+    focus = ' tabindex="0" role="group" aria-label="Plot"' if wide else ""
+    return f'<div class="bw-plot{wide}" style="--bw-width: {width:.0f}"{focus}>{named}</div>'
 
 
 class InlinePlots(SphinxPostTransform):

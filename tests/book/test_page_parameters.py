@@ -20,7 +20,7 @@ SHORTEST = 3000  # characters
 # what a page cannot use, and words of the sentence that says so
 REFUSED = {
     "text_name": [
-        ("stroy", "neither a data set"),
+        ("storry", "neither a data set"),
         ("600", "600 characters"),
         ("2999", "needs 3,000 at least"),
     ],
@@ -71,11 +71,11 @@ def german(n: int) -> str:
         "wieder",
         "niemals",
         "und",
-        "oder",
+        "doch",
         "aber",
         "weil",
         "über",
-        "unter",
+        "neben",
         "zwischen",
         "früh",
         "spät",
