@@ -68,6 +68,9 @@ def _judge_strides(strides: Shape) -> None:
 
 
 def _judge_place(place: Any) -> None:
+    require(
+        isinstance(place, int), f"the place should be a whole number, got {place!r}"
+    )
     known = {
         21: "place 21 is where a fresh tensor of y's shape would have it; use y's "
         "strides",
@@ -340,9 +343,13 @@ def one_epoch(answer: Callable[..., Any]) -> str:
 def _judge_mean(given: Any, losses: list[float]) -> None:
     require(given is not None, "nothing comes back; return the mean loss")
     require(
-        not isinstance(given, Tensor),
+        not getattr(given, "requires_grad", False),
         "the result is a tensor with a history, so the graph of every batch was kept; "
         "take the number out",
+    )
+    require(
+        not isinstance(given, Tensor),
+        "the result is a tensor; return a plain number, as `.item()` gives it",
     )
     require(
         abs(given - sum(losses) / 3) > 1e-5,

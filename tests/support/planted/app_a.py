@@ -157,6 +157,10 @@ def no_step(model, optimizer, batches):
     return sum(losses) / sum(len(y) for _, y in batches)
 
 
+def detached(model, optimizer, batches):
+    return torch.tensor(epoch()(model, optimizer, batches))
+
+
 def small_steps(model, optimizer, batches):
     """The loss is divided by the number of points before backward."""
     model.train()
@@ -208,6 +212,7 @@ PLANTED = {
         ("indices", "added up the indices", [(4, 3, 2), (1, 4, 12), 5]),
         ("strides of x, again", "only 24 places", [(4, 3, 2), (1, 4, 12), 41]),
         ("two axes", "holds a different number", [(4, 3, 2), (1, 4, 12), 7]),
+        ("in quotes", "should be a whole number", [(4, 3, 2), (1, 4, 12), "19"]),
         ("two facts", "expected a shape", [(4, 3, 2), (1, 4, 12)]),
     ],
     "A.2": [
@@ -259,6 +264,7 @@ PLANTED = {
         ("small steps", "not those of a right loop", small_steps),
         ("mode", "call train() first", epoch(mode=False)),
         ("graphs", "a tensor with a history", epoch(number=False)),
+        ("a tensor", "return a plain number", detached),
         ("nothing", "nothing comes back", epoch(result="none")),
         ("mean of means", "the mean over batches", epoch(result="of means")),
         ("sum", "the sum over all points;", epoch(result="sum")),
