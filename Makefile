@@ -24,7 +24,7 @@ serve: book ## build, serve on localhost (PORT=8000) and open the browser
 	$(BIN)/python tools/serve.py --port $(PORT)
 
 check: lint ## after a small change: style of code and pages, the library's quick tests
-	$(PYTEST) -n $(WORKERS) -m "not slow and not site" tests/book tests/unit
+	$(PYTEST) -n $(WORKERS) -m "not slow and not site and not weekly" tests/book tests/unit
 
 test: lint ## every check: style, site, notebooks, library, exercises
 	$(BIN)/python tools/build_site.py

@@ -243,7 +243,8 @@ COMMANDS = {
         write,
         WRITE,
         "mini, the book's own small model, needs no network. It was trained on old "
-        "children's books: it writes their English, and knows nothing.",
+        "children's books, stories and novels: it writes their English, and knows "
+        "nothing.",
     ),
     "prepare": Command("turn texts into files of tokens", prepare, PREPARE),
     "train": Command(

@@ -40,9 +40,15 @@ def pick_device(name: "str | torch.device" = "auto") -> "torch.device":
     }
     if name == "auto":
         return torch.device(next(kind for kind, there in has.items() if there))
-    device = torch.device(name)
+    there = ", ".join(kind for kind in has if has[kind])
+    try:
+        device = torch.device(name)
+    except RuntimeError:  # PyTorch would list two dozen kinds of hardware
+        raise ValueError(
+            f"device is {str(name)!r}, which is no device of PyTorch's; here it finds: "
+            f'{there}; take one of them, or "auto"'
+        ) from None
     if not has.get(device.type, True):
-        there = ", ".join(kind for kind in has if has[kind])
         raise ValueError(
             f"the device {str(name)!r} was asked for, but PyTorch finds only: {there}; "
             'take one of them, or "auto"'

@@ -6,11 +6,15 @@ operates, which llmbook_utils.widgets draws.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from io import StringIO
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from llmbook_utils import web
@@ -74,22 +78,98 @@ def figure(name: str) -> BookFigure:
     return BookFigure(name, (FOLDER / f"{name}.svg").read_text(encoding="utf-8"))
 
 
+# text stays text, in a size that can be read on a phone: 12 px where the column has 358
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "llmbook",  # the same names inside the file at each run
+    "font.family": "sans-serif",
+    "font.size": 12.5,
+    "axes.labelsize": 12.5,
+    "legend.fontsize": 12.5,
+}
+WIDTH = 5.1  # inches; the height is the plot's own
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Let a function draw in the book's style; matplotlib's settings stay."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        with plt.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@dataclass(frozen=True, repr=False)
+class BookPlot:
+    """A plot of the book, which a notebook shows as SVG; `figure` is matplotlib's.
+
+    The site gives its lines and text the page's colors.
+    """
+
+    figure: Figure
+
+    def __repr__(self) -> str:
+        return f"a plot with {len(self.figure.axes)} panel(s)"
+
+    @property
+    def axes(self) -> list[Axes]:
+        """The panels, to draw more on them."""
+        return self.figure.axes
+
+    def _repr_svg_(self) -> str:
+        text = StringIO()
+        with plt.rc_context(STYLE):
+            # without date and version, so that the same plot is the same file
+            nothing = {"Date": None, "Creator": None}
+            self.figure.savefig(text, format="svg", metadata=nothing)
+        return text.getvalue()
+
+
+@styled
+def panels(
+    height: float,
+    width: float = WIDTH,
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    sharey: bool = False,
+) -> tuple[BookPlot, list[Axes]]:
+    """An empty plot of `rows` times `columns` panels, and their axes to draw on."""
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width, height),
+        facecolor="white",
+        layout="tight",
+        squeeze=False,
+        sharey=sharey,
+    )
+    # pyplot's figures show in notebooks; closed, so that they do not show twice
+    plt.close(figure)
+    return BookPlot(figure), list(axes.flat)
+
+
+@styled
 def line_plot(
     x: Sequence[float],
     series: dict[str, list[float]],
     x_label: str,
     y_label: str,
-) -> Figure:
-    """Plot each named series over x, on a white panel of its own.
+) -> BookPlot:
+    """Plot each named series over x.
 
     "training" and "validation" look the same in the whole book; up to 5 others get
     the remaining colors, markers and lines in turn. No series, too many, or one that
     is not as long as x raise ValueError.
     """
     _check_series(x, series)
-    # pyplot's figures show in notebooks; closed, so that they do not show twice
-    plot, axes = plt.subplots(figsize=(7.2, 4.0), facecolor="white", layout="tight")
-    plt.close(plot)
+    plot, (axes,) = panels(height=3.2)
     others = iter(OTHERS)
     for name, values in series.items():
         color, marker, line = SHARED[name] if name in SHARED else next(others)
@@ -102,7 +182,8 @@ def line_plot(
     return plot
 
 
-def bar_plot(values: dict[str, float], x_label: str) -> Figure:
+@styled
+def bar_plot(values: dict[str, float], x_label: str) -> BookPlot:
     """Plot named values as horizontal bars, the first on top, each with its number.
 
     No values and negative ones raise ValueError.
@@ -111,14 +192,12 @@ def bar_plot(values: dict[str, float], x_label: str) -> Figure:
         raise ValueError(
             f"the values are {list(values.values())}; expected one or more, from 0 on"
         )
-    height = 0.9 + 0.4 * len(values)
-    plot, axes = plt.subplots(figsize=(7.2, height), facecolor="white", layout="tight")
-    plt.close(plot)  # a notebook would show it a second time
+    plot, (axes,) = panels(height=0.9 + 0.36 * len(values))
     bars = axes.barh(list(values), list(values.values()), color=PALETTE["query"])
     axes.bar_label(bars, fmt="%.2f", padding=4)
     axes.invert_yaxis()
-    axes.set(xlabel=x_label)
-    axes.margins(x=0.1)
+    axes.set_xlabel(x_label, loc="right")  # may be longer than the axis
+    axes.margins(x=0.15)  # room for the numbers
     axes.spines[["top", "right"]].set_visible(False)
     return plot
 

@@ -14,8 +14,8 @@ from llmbook_utils.widgets.live import LiveWidget, Pair
 
 ABOUT = (
     "This is mini, the book's own model: 5.9 million numbers, trained on old "
-    "children's books. It has their manner of speaking and none of their sense: it "
-    "knows nothing, answers nothing, and makes everything up."
+    "children's books, stories and novels. It has their manner of speaking and none "
+    "of their sense: it knows nothing, answers nothing, and makes everything up."
 )
 
 

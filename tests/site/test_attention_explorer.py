@@ -294,10 +294,12 @@ def test_a_switch_that_needs_the_model_waits_for_it(reader: Reader) -> None:
     expect(page.locator(".bw-wanted")).to_be_visible()
     expect(page.get_by_text("The switches take effect when")).to_be_visible()
     expect(page.get_by_text("Switch something off")).to_be_visible()
-    reader.press(page.get_by_role("button", name="Load the model"))
+    # where it was touched, too
+    reader.press(page.locator(".bw-panel").get_by_role("button", name="Load it here"))
     # the weights that a page loads have 8 bits
     expect_change(page, {"mask": False}, "the causal mask", 0.03)
     expect(page.get_by_text("The switches take effect when")).to_be_hidden()
+    expect(page.get_by_role("button", name="Load it here")).to_be_hidden()
     flip(reader, ["Head 5 of block 4"])
     changes = {"mask": False, "heads": [[4, 5]]}
     expect_change(page, changes, "the causal mask and head 5 of block 4", 0.03)

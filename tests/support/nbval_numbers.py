@@ -62,7 +62,7 @@ def pytest_configure(config: Any) -> None:
     """Let nbval's cells make an `Output` of each text that they compare."""
     if not getattr(config.option, "nbval", False):
         return
-    from nbval.plugin import IPyNbCell
+    from nbval.plugin import IPyNbCell, IPyNbFile
 
     before = IPyNbCell.sanitize
 
@@ -72,5 +72,13 @@ def pytest_configure(config: Any) -> None:
             return Output(clean)
         return clean
 
+    opened = IPyNbFile.setup
+
+    def setup(file: Any) -> None:
+        opened(file)
+        # nbval passes over pictures of pixels; a plot's SVG is a picture, too
+        file.skip_compare = (*file.skip_compare, "image/svg+xml")
+
     if before.__module__ != __name__:  # once, also where pytest starts pytest
         IPyNbCell.sanitize = sanitize
+        IPyNbFile.setup = setup

@@ -39,6 +39,7 @@ chapters/03-coding-attention-mechanisms.ipynb
 ## 3.6 Extending single-head attention to multi-head attention
 ### Stacking multiple single-head attention layers
 ### Implementing multi-head attention with weight splits
+## 3.7 Looking inside trained heads
 
 chapters/04-implementing-a-gpt-model-from-scratch-to-generate-text.ipynb
 # 4 Implementing a GPT model from scratch to generate text

@@ -40,5 +40,5 @@ def test_short_texts_are_refused(tmp_path):
     with pytest.raises(ValueError, match="99 characters; this page needs 100 at least"):
         parameters.long_text(path, 100)
     assert parameters.long_text(path, 99) == "x" * 99
-    with pytest.raises(FileNotFoundError, match="'stroy' is neither a data set"):
-        parameters.long_text("stroy", 1)
+    with pytest.raises(FileNotFoundError, match="'storry' is neither a data set"):
+        parameters.long_text("storry", 1)

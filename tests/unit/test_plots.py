@@ -3,7 +3,6 @@
 import re
 import xml.etree.ElementTree as ET
 from fnmatch import fnmatch
-from io import BytesIO
 from itertools import chain
 from math import dist
 from pathlib import Path
@@ -226,6 +225,21 @@ def test_drawn_sums_hold():
     assert sums == pytest.approx(total)
 
 
+def test_drawn_attention_is_that_of_chapter_3s_vectors():
+    X = torch.tensor([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 1, 0.0]])
+    X = torch.cat([X, torch.tensor([[0, 1, 0, 1.0]])])
+    simple = torch.softmax(X @ X.T, dim=-1)
+    drawn = [text for text in texts("attention-table") if "." in text]
+    assert drawn == [f"{weight:.3f}" for weight in simple.flatten()]
+    W_q = torch.tensor([[0, 1], [1, 0], [2, 0], [0, 0.0]])
+    W_k = torch.tensor([[2, 0], [0, 2], [-1, 0], [0, -1.0]])
+    scores = (X @ W_q) @ (X @ W_k).T / 2**0.5
+    past = torch.ones(5, 5, dtype=torch.bool).tril()
+    causal = torch.softmax(scores.masked_fill(~past, -torch.inf), dim=-1)
+    drawn = [text for text in texts("causal-weights") if "." in text]
+    assert drawn == [f"{weight:.3f}" for weight in causal[past]]
+
+
 def test_drawn_distances_hold():
     title = ET.fromstring(figure("word-vectors").svg).findtext(f"{SVG}title")
     places = re.findall(r"(\w+) \(([\d.]+), ([\d.]+)\)", title)
@@ -237,7 +251,8 @@ def test_drawn_distances_hold():
 
 
 def test_training_and_validation_have_their_colors_and_markers():
-    plot = line_plot([1, 2], {"training": [2, 1], "validation": [2, 2]}, "step", "loss")
+    series = {"training": [2, 1], "validation": [2, 2]}
+    plot = line_plot([1, 2], series, "step", "loss").figure
     axes = plot.axes[0]
     colors = [to_hex(line.get_color()) for line in axes.lines]
     assert colors == [PALETTE["train"], PALETTE["valid"]]
@@ -252,20 +267,27 @@ def test_training_and_validation_have_their_colors_and_markers():
 
 def test_no_two_series_look_alike():
     names = ["training", "validation", "a", "b", "c", "d", "e"]
-    lines = line_plot([0, 1], {name: [0, 1] for name in names}, "x", "y").axes[0].lines
+    plot = line_plot([0, 1], {name: [0, 1] for name in names}, "x", "y").figure
+    lines = plot.axes[0].lines
     assert len({line.get_color() for line in lines}) == len(
         {line.get_marker() for line in lines}
     )
     assert len({line.get_marker() for line in lines}) == len(names)
 
 
-def test_a_plot_is_the_same_every_time():
-    def png() -> bytes:
-        file = BytesIO()
-        line_plot([1, 2, 3], {"English": [4, 5, 6]}, "tokens", "bytes").savefig(file)
-        return file.getvalue()
+def test_a_plot_is_the_same_every_time_and_its_text_is_text():
+    def svg() -> str:
+        return line_plot([1, 2, 3], {"a": [4, 5, 6]}, "tokens", "bytes")._repr_svg_()
 
-    assert png() == png()
+    assert svg() == svg()
+    assert ">tokens</text>" in svg() and "<dc:date>" not in svg()
+
+
+def test_the_text_of_a_plot_can_be_read_on_a_phone():
+    svg = bar_plot({"unigram": 2.869, "mini": 1.85}, "bits per byte")._repr_svg_()
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+    sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", svg)]
+    assert sizes and min(sizes) * 358 / width >= 11.9
 
 
 @pytest.mark.parametrize(
@@ -302,7 +324,7 @@ def test_no_other_file_gives_a_color_of_the_palette() -> None:
 
 
 def test_bars_stand_in_order_with_their_numbers():
-    (axes,) = bar_plot({"unigram": 2.869, "mini": 1.85}, "bits per byte").axes
+    (axes,) = bar_plot({"unigram": 2.869, "mini": 1.85}, "bits per byte").figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["unigram", "mini"]
     assert [bar.get_width() for bar in axes.patches] == [2.869, 1.85]
     assert {text.get_text() for text in axes.texts} == {"2.87", "1.85"}

@@ -719,6 +719,7 @@ class AttentionExplorer {
     this.measured = new Measured();
     this.takeaway = new Takeaway((parts) => this.#numbers(parts));
     this.stale = h("p", { class: "bw-note", role: "status", hidden: true });
+    this.offer = h("p", { class: "bw-note", role: "status", hidden: true });
     this.heading = h("p", { class: "bw-part-title" });
     this.summary = h("p", { class: "bw-summary bw-readout", "aria-live": "polite" });
     this.legend = h("p", { class: "bw-legend" });
@@ -744,7 +745,12 @@ class AttentionExplorer {
       this.summary,
       this.picture.element,
       this.legend,
-      h("div", { class: "bw-halves bw-panel" }, this.switches.element, this.prediction.element),
+      h(
+        "div",
+        { class: "bw-halves bw-panel" },
+        h("div", {}, this.switches.element, this.offer),
+        this.prediction.element,
+      ),
       this.takeaway.element,
     );
   }
@@ -836,6 +842,18 @@ class AttentionExplorer {
     this.stale.textContent = notes.join(" ");
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => (this.stale.hidden = !notes.length), this.live.ready ? 700 : 0);
+    this.#offer(Object.keys(changes).length > 0);
+  }
+
+  /** Where a switch was touched that only the model can answer: a button that loads it. */
+  #offer(changed) {
+    const { live } = this;
+    this.offer.hidden = live.ready || !changed || !this.model.get("model").weights;
+    if (this.offer.hidden) return;
+    this.offer.replaceChildren(
+      "A switch needs the model: ",
+      button(`Load it here${live.price}`, () => live.load(), "bw-primary"),
+    );
   }
 
   #take(shown) {
@@ -843,6 +861,7 @@ class AttentionExplorer {
     this.shown = shown;
     clearTimeout(this.waiting);
     this.stale.hidden = true;
+    this.offer.hidden = true;
     this.blocks = blocksOf(shown.now.tensors);
     this.names = shown.now.tokens.map(
       ({ bytes }) =>

@@ -1,4 +1,4 @@
-"""What a reader is asked to predict is folded below the question, and says so."""
+"""Outputs that a page folds or leaves out: what a reader is to predict, and verdicts on answers not yet written."""
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -13,12 +13,24 @@ def draws(cell: nodes.Element) -> bool:
     )
 
 
-class NameFoldedOutputs(SphinxPostTransform):
+def is_stub(cell: nodes.Element) -> bool:
+    """Tell whether a cell waits for a reader's answer; its stored verdict says only that."""
+    tags = cell.get("cell_metadata", {}).get("tags", [])
+    return any(tag.startswith("exercise:") for tag in tags)
+
+
+class ChooseOutputs(SphinxPostTransform):
     default_priority = 198  # just before myst-nb folds inputs and outputs
     formats = ("html",)
 
     def run(self, **kwargs: object) -> None:
-        for cell in self.document.findall(nodes.container):
+        for cell in list(self.document.findall(nodes.container)):
+            if is_stub(cell):
+                cell.children = [
+                    part
+                    for part in cell.children
+                    if part.get("nb_element") != "cell_code_output"
+                ]
             if cell.get("hide_mode") == "output":
                 what = "draws" if draws(cell) else "prints"
                 cell["prompt_show"] = f"Show what it {what}"
@@ -26,5 +38,5 @@ class NameFoldedOutputs(SphinxPostTransform):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_post_transform(NameFoldedOutputs)
+    app.add_post_transform(ChooseOutputs)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,168 @@
+"""Each parameter that a page offers works, or is refused in its first cells in one sentence.
+
+Refusals are tried on the first cells alone. Whole pages with other parameters take
+minutes, so they run weekly: `pytest -m weekly tests/book/test_page_parameters.py`.
+"""
+
+import ast
+import random
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from book import NOTEBOOKS, ROOT, Page
+
+from llmbook_utils.files.datasets import load_text
+
+PAGES = {page.path: page for page in NOTEBOOKS if page.tagged("parameters")}
+SHORTEST = 3000  # characters
+# what a page cannot use, and words of the sentence that says so
+REFUSED = {
+    "text_name": [
+        ("storry", "neither a data set"),
+        ("600", "600 characters"),
+        ("2999", "needs 3,000 at least"),
+    ],
+    "seed": [("1e3", "whole number"), (-1, "whole number"), (1.5, "whole number")],
+    "epochs": [(0, "whole number of 1"), ("3", "whole number of 1")],
+    "size": [("large", "'gpt2-small'")],
+    "device": [("gpu", "device")],
+    "pretrained": [("gpt3", "gpt2-xl")],
+    "model_name": [("minni", "'mini'")],
+    "vocab_size": [(256, "whole number of 257"), ("1000", "whole number")],
+    "n_windows": [(0, "whole number of 1")],
+    "train_steps": [(59, "whole number of 60")],
+    "n_new": [(0, "whole number of 1"), (251, "whole number of 1")],
+    "n_steps": [(0, "whole number"), ("9", "whole number")],
+    "n_epochs": [(0, "whole number of 1")],
+    "n_threads": [(0, "whole number of 1")],
+}
+CASES = [
+    pytest.param(path, name, value, words, id=f"{Path(path).stem[:3]}-{name}-{value}")
+    for path, page in PAGES.items()
+    for name in (
+        node.targets[0].id
+        for node in ast.parse(page.tagged("parameters")[0].source).body
+    )
+    for value, words in REFUSED.get(name, [])
+]
+
+
+def german(n: int) -> str:
+    """A text of n characters of German words, sentence after sentence."""
+    words = [
+        "die",
+        "See",
+        "der",
+        "Deich",
+        "das",
+        "Boot",
+        "ein",
+        "Fisch",
+        "eine",
+        "Möwe",
+        "läuft",
+        "schläft",
+        "sucht",
+        "findet",
+        "heute",
+        "morgen",
+        "wieder",
+        "niemals",
+        "und",
+        "doch",
+        "aber",
+        "weil",
+        "über",
+        "neben",
+        "zwischen",
+        "früh",
+        "spät",
+        "Großmutter",
+        "Schildkröte",
+        "Leuchtturm",
+        "Straße",
+        "grün",
+        "schön",
+        "müde",
+        "ängstlich",
+        "zwölf",
+    ]
+    draw = random.Random(7)
+    text = "".join(
+        " ".join(draw.choices(words, k=draw.randint(5, 11))).capitalize() + ".\n"
+        for _ in range(n)
+    )
+    return text[:n]
+
+
+def own_text(folder: Path, text: str) -> str:
+    path = folder / "own.txt"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def opening(page: Page) -> tuple[list[str], str, str]:
+    """The imports before a page's parameters, the parameters, and the cell that checks them."""
+    at = page.code.index(page.tagged("parameters")[0])
+    checks = next(cell for cell in page.code[at + 1 :] if "seed" in cell.source)
+    before = [cell.source for cell in page.code[:at]]
+    return before, page.code[at].source, checks.source
+
+
+@pytest.mark.parametrize("path, name, value, words", CASES)
+def test_what_a_page_cannot_use_is_refused_at_its_top(
+    path, name, value, words, tmp_path
+):
+    before, settings, checks = opening(PAGES[path])
+    if name == "text_name" and value.isdigit():
+        value = own_text(tmp_path, load_text("story")[: int(value)])
+    space = {"__name__": "__main__"}
+    for source in [*before, settings]:
+        exec(compile(source, path, "exec"), space)
+    space[name] = value
+    with pytest.raises((ValueError, FileNotFoundError)) as refusal:
+        exec(compile(checks, path, "exec"), space)
+    said = str(refusal.value)
+    assert words in said and "\n" not in said, said
+
+
+def runs(path: str, folder: Path) -> dict[str, dict]:
+    """The parameters of a page's runs, by what they try."""
+    settings = PAGES[path].tagged("parameters")[0].source
+    offered = {node.targets[0].id for node in ast.parse(settings).body}
+    story = load_text("story")[:SHORTEST]
+    wanted = {
+        "seed 2": {"seed": 2},
+        "seed 4": {"seed": 4},
+        "seed 5": {"seed": 5},
+        "short": {"text_name": own_text(folder, story)},
+        "german": {"text_name": own_text(folder, german(4000))},
+        "one epoch": {"epochs": 1},
+        "few steps": {"n_steps": 10},
+    }
+    return {what: given for what, given in wanted.items() if set(given) <= offered}
+
+
+@pytest.mark.weekly
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(
+    "what",
+    ["seed 2", "seed 4", "seed 5", "short", "german", "one epoch", "few steps"],
+)
+def test_a_page_runs_with_other_parameters(path, what, tmp_path, monkeypatch):
+    given = runs(path, tmp_path).get(what)
+    if given is None:
+        pytest.skip(f"{path} has no such parameter")
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    out = tmp_path / "out.ipynb"
+    papermill.execute_notebook(
+        ROOT / path,
+        out,
+        parameters=given,
+        cwd=ROOT / Path(path).parent,
+        progress_bar=False,
+    )
+    cells = nbformat.read(out, as_version=4).cells
+    assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
