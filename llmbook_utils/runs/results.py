@@ -31,6 +31,16 @@ def load_result(name: str) -> dict[str, Any]:
     raise FileNotFoundError(f"there is no result {name!r}; there are {known}")
 
 
+def results_like(pattern: str) -> dict[str, dict[str, Any]]:
+    """The contents of all results whose names match a pattern, in order; maybe none.
+
+    >>> list(results_like("gpt2-small-story*"))
+    ['gpt2-small-story', 'gpt2-small-story-seed-1']
+    """
+    paths = [path for folder in FOLDERS for path in folder.glob(f"{pattern}.json")]
+    return {name: load_result(name) for name in sorted({path.stem for path in paths})}
+
+
 def versions() -> dict[str, str]:
     """The versions of Python and PyTorch that a run was recorded with."""
     torch = metadata.version("torch").split("+")[0]  # without the kind of its build

@@ -203,6 +203,10 @@ def test_without_scripts_the_fallback_is_read(
         page.locator(".bw-mount .bw-fallback"),
     )
     assert page.locator("article h1").is_visible()
+    for part in page.locator("details.deeper > summary").all():
+        part.click()  # each opens by itself, without scripts
+    for output in page.locator("article details.hide > summary").all():
+        output.click()
     assert fallbacks.count() == mounts.count()
     for fallback in fallbacks.all():
         assert fallback.is_visible()

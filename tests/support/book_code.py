@@ -14,6 +14,8 @@ BLACK_BOXES = {
     # chapter 2 reads GPT-2's vocabulary before a deeper part shows how
     ("tokenizer", "get_encoding"),
     ("pretrained", "load_pretrained"),
+    # 5.3 draws with the book's numbers from the start; a deeper part shows how they are made
+    ("generate", "uniform_numbers"),
     # chapter 3's class has them in its signature, chapter 4 builds them
     ("config", "GPTConfig"),
     ("cache", "LayerCache"),

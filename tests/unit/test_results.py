@@ -1,5 +1,6 @@
 """Recorded runs can be read, in a clone and from an installed package."""
 
+import json
 import platform
 import subprocess
 import sys
@@ -7,10 +8,16 @@ import zipfile
 
 import pytest
 import torch
-from book import ROOT
+from book import ROOT, read
 
 from llmbook_utils.runs import results
-from llmbook_utils.runs.results import load_result, open_result, parts_of, versions
+from llmbook_utils.runs.results import (
+    load_result,
+    open_result,
+    parts_of,
+    results_like,
+    versions,
+)
 
 
 def test_each_file_reads():
@@ -28,6 +35,49 @@ def test_an_installed_package_has_them_in_a_folder_of_its_own(tmp_path, monkeypa
     (tmp_path / "some.json").write_text('{"steps": 3}')
     monkeypatch.setattr(results, "FOLDERS", (tmp_path / "none", tmp_path))
     assert load_result("some") == {"steps": 3}
+
+
+def test_results_are_found_by_a_pattern(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "FOLDERS", (tmp_path / "none", tmp_path))
+    assert results_like("gpt2*") == {}
+    for name in ("gpt2-xl-writes", "gpt2-writes", "mini"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"model": name}))
+    assert list(results_like("gpt2*-writes")) == ["gpt2-writes", "gpt2-xl-writes"]
+    assert results_like("mini") == {"mini": {"model": "mini"}}
+
+
+WRITES = {
+    "model": "gpt2",
+    "losses": {"training": 3.456, "validation": 3.333},
+    "bits_per_byte": 1.234,
+    "continuations": [
+        {"prompt": p, "text": p.upper()} for p in ("one", "two", "three")
+    ],
+}
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_section_5_5_shows_what_gpt2_wrote_or_says_that_nothing_is_recorded(
+    recorded, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(results, "FOLDERS", (tmp_path,))
+    if recorded:
+        (tmp_path / "gpt2-writes.json").write_text(json.dumps(WRITES))
+    path = "chapters/05c-model-weights.ipynb"
+    (cell,) = (c for c in read(ROOT / path, path).code if c["id"] == "c5-recorded")
+    exec(cell["source"], {"results_like": results_like})
+    said = capsys.readouterr().out
+    if recorded:
+        assert "gpt2 on the story: 3.46 and 3.33 nats per token, 1.23 bits" in said
+        assert "'one' -> 'ONE'" in said and "'TWO'" in said and "THREE" not in said
+    assert ("no run of GPT-2 has been recorded yet" in said) is not recorded
+
+
+def test_section_5_5_writes_what_it_shows():
+    path = "chapters/05c-model-weights.ipynb"
+    (cell,) = (c for c in read(ROOT / path, path).code if c["id"] == "c5-record")
+    written = "".join(output.get("text", "") for output in cell["outputs"])
+    assert all(repr(key) in written for key in WRITES)
 
 
 @pytest.mark.slow

@@ -321,8 +321,8 @@ def top_p(
 
 
 PLANTED |= {
-    "5.9": [
-        ("no crossing", "the token that crosses 0.6 is kept", top_p(cross=False)),
+    "5.8": [
+        ("no crossing", "crosses 0.6 is kept", top_p(cross=False)),
         ("not scaled", "add up to 1", top_p(scale=False)),
         ("sorted", "the place of its token", top_p(back=False)),
         ("in place", "has been changed", top_p(in_place=True)),
@@ -334,7 +334,7 @@ PLANTED |= {
         ("min-p", "crosses 0.6 is kept", lambda p, limit: min_p(p, limit)),
         ("nothing cut", "not [0.5, 0.25, 0.15, 0.1]", lambda p, limit: p.clone()),
     ],
-    "5.8": [
+    "5.9": [
         ("roots", "square roots", [0.379, 3, 0.67, 2]),
         ("not scaled", "scaled to sum 1", [0.25, 3, 0.67, 2]),
         ("no crossing", "crosses 0.8 is kept", [0.72, 2, 0.67, 2]),
@@ -369,6 +369,7 @@ PLANTED |= {
         ("greedy", "all eight are the same", {"temperature": 0.0}),
         ("timid", "repeat too much", {"temperature": 0.5}),
         ("plain", "too unlikely", {"temperature": 1.0}),
+        ("a little hot", "too unlikely", {"temperature": 0.7}),
         ("unknown", "is none of", {"temp": 0.5}),
     ],
 }
