@@ -1,7 +1,7 @@
 """Deeper parts are closed until a reader opens them: a `<details>` that works without scripts.
 
 A section whose heading begins with "Deeper:" keeps its heading and its first paragraph in
-sight, which say what it is and who needs it; book.js opens it for links, searches and print.
+sight, which say what it is and who needs it; deeper.js opens it for links, searches and print.
 """
 
 from docutils import nodes
@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.writers.html5 import HTML5Translator
 
-OPENER = "Deeper:"
+from book_site.reading_time import OPENER
 
 
 class folded(nodes.Element):

@@ -9,7 +9,7 @@ import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from book_site.reading_time import Part, main_line, measure, whole
+from book_site.reading_time import SECTION, Part, main_line, measure, whole
 
 
 @cache
@@ -40,7 +40,7 @@ def add(
     for section in doctree.findall(nodes.section):
         title = section.next_node(nodes.title).astext()
         minutes = main_line(parts, title)
-        if section["ids"] and title[:1].isalnum() and title[1:2] == "." and minutes:
+        if section["ids"] and SECTION.match(title) and minutes:
             context["body"] = mark(context["body"], section["ids"][0], minutes)
 
 

@@ -11,8 +11,6 @@ from sphinx.util import logging
 
 HEAD = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>\s*", re.DOTALL)
 SIZE = re.compile(r'(<svg[^>]*?) width="[\d.]+pt" height="[\d.]+pt"')
-# matplotlib's ink and paper
-INK, PAPER = re.compile(r"#000000"), re.compile(r"fill: #ffffff")
 ID = re.compile(r'(\bid="|xlink:href="#|url\(#)')
 FONT = re.compile(r"font-family: [^;]*; ")  # the page's own
 WIDE = 400  # points; a plot of two panels scrolls by itself on a phone
@@ -23,7 +21,8 @@ logger = logging.getLogger(__name__)
 def themed(svg: str, alt: str, number: int) -> str:
     """The SVG of a plot for the page: ink follows the text's color, ids are its own."""
     svg = SIZE.sub(r"\1", HEAD.sub("", svg))
-    svg = PAPER.sub("fill: none", INK.sub("currentColor", svg))
+    # matplotlib's ink and paper
+    svg = svg.replace("#000000", "currentColor").replace("fill: #ffffff", "fill: none")
     svg = FONT.sub("", svg)
     svg = ID.sub(rf"\g<1>plot-{number}-", svg)
     width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])  # type: ignore[index]

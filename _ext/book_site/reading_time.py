@@ -14,11 +14,14 @@ from nbformat import NotebookNode
 
 WORDS, LINES = 180, 12  # a minute
 CELL, QUESTION, WIDGET, EXERCISE = 0.25, 1, 6, 8  # minutes each
-DEEPER = re.compile(r"Deeper: (?P<name>.+?)(?: \(\d+ min\))?")
+OPENER = "Deeper:"  # how the heading of a deeper part begins
+DEEPER = re.compile(rf"{OPENER} (?P<name>.+?)(?: \(\d+ min\))?")
+SECTION = re.compile(r"(?P<number>(?:\d+|[A-Z])\.\d+) ")
 EXERCISE_TITLE = re.compile(r"Exercise (?:\d+|[A-Z])\.\d+: .+")
+FENCE = re.compile(r"^ *(```+|~~~+).*?^ *\1 *$", re.DOTALL | re.MULTILINE)
+MATH = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$[^$\n]+\$", re.DOTALL)
 SKIPPED = re.compile(
-    r"<details>.*?</details>|^ *(```+|~~~+).*?^ *\1 *$|\$\$.+?\$\$|(?<![\\$])\$[^$\n]+\$",
-    re.DOTALL | re.MULTILINE,
+    f"<details>.*?</details>|{FENCE.pattern}|{MATH.pattern}", re.DOTALL | re.MULTILINE
 )
 UNSEEN = {"remove-cell", "page-check", "colab-setup"}
 INPUT_UNSEEN = {"remove-input", "hide-input"}
@@ -72,7 +75,7 @@ def pieces(markdown: str) -> Iterator[tuple[int, str, str]]:
 def shows(source: str, widgets: set[str]) -> str:
     """The name of the widget that a cell's last line makes, or ""."""
     last = ast.parse(source).body[-1:]
-    call = getattr(last[0], "value", None) if last else None
+    call = last[0].value if last and isinstance(last[0], ast.Expr) else None
     name = getattr(getattr(call, "func", None), "id", "")
     return name if name in widgets else ""
 

@@ -38,63 +38,47 @@ REFUSED = {
     "n_epochs": [(0, "whole number of 1")],
     "n_threads": [(0, "whole number of 1")],
 }
-CASES = [
-    pytest.param(path, name, value, words, id=f"{Path(path).stem[:3]}-{name}-{value}")
-    for path, page in PAGES.items()
-    for name in (
-        node.targets[0].id
-        for node in ast.parse(page.tagged("parameters")[0].source).body
-    )
-    for value, words in REFUSED.get(name, [])
-]
+GERMAN = (
+    "die See der Deich das Boot ein Fisch eine Möwe läuft schläft sucht "
+    "findet heute morgen wieder niemals und doch aber weil über neben zwischen früh "
+    "spät Großmutter Schildkröte Leuchtturm Straße grün schön müde ängstlich zwölf"
+)
 
 
 def german(n: int) -> str:
     """A text of n characters of German words, sentence after sentence."""
-    words = [
-        "die",
-        "See",
-        "der",
-        "Deich",
-        "das",
-        "Boot",
-        "ein",
-        "Fisch",
-        "eine",
-        "Möwe",
-        "läuft",
-        "schläft",
-        "sucht",
-        "findet",
-        "heute",
-        "morgen",
-        "wieder",
-        "niemals",
-        "und",
-        "doch",
-        "aber",
-        "weil",
-        "über",
-        "neben",
-        "zwischen",
-        "früh",
-        "spät",
-        "Großmutter",
-        "Schildkröte",
-        "Leuchtturm",
-        "Straße",
-        "grün",
-        "schön",
-        "müde",
-        "ängstlich",
-        "zwölf",
-    ]
-    draw = random.Random(7)
+    words, draw = GERMAN.split(), random.Random(7)
     text = "".join(
         " ".join(draw.choices(words, k=draw.randint(5, 11))).capitalize() + ".\n"
         for _ in range(n)
     )
     return text[:n]
+
+
+# whole runs, each for the pages that offer its parameter; of a text, what stands in the file
+RUNS = {
+    "seed 2": {"seed": 2},
+    "seed 4": {"seed": 4},
+    "seed 5": {"seed": 5},
+    "short": {"text_name": load_text("story")[:SHORTEST]},
+    "german": {"text_name": german(4000)},
+    "one epoch": {"epochs": 1},
+    "few steps": {"n_steps": 10},
+}
+
+
+def offered(path: str) -> list[str]:
+    """The names that a page's parameters cell assigns."""
+    settings = PAGES[path].tagged("parameters")[0].source
+    return [node.targets[0].id for node in ast.parse(settings).body]
+
+
+CASES = [
+    pytest.param(path, name, value, words, id=f"{Path(path).stem[:3]}-{name}-{value}")
+    for path in PAGES
+    for name in offered(path)
+    for value, words in REFUSED.get(name, [])
+]
 
 
 def own_text(folder: Path, text: str) -> str:
@@ -128,33 +112,20 @@ def test_what_a_page_cannot_use_is_refused_at_its_top(
     assert words in said and "\n" not in said, said
 
 
-def runs(path: str, folder: Path) -> dict[str, dict]:
-    """The parameters of a page's runs, by what they try."""
-    settings = PAGES[path].tagged("parameters")[0].source
-    offered = {node.targets[0].id for node in ast.parse(settings).body}
-    story = load_text("story")[:SHORTEST]
-    wanted = {
-        "seed 2": {"seed": 2},
-        "seed 4": {"seed": 4},
-        "seed 5": {"seed": 5},
-        "short": {"text_name": own_text(folder, story)},
-        "german": {"text_name": own_text(folder, german(4000))},
-        "one epoch": {"epochs": 1},
-        "few steps": {"n_steps": 10},
-    }
-    return {what: given for what, given in wanted.items() if set(given) <= offered}
-
-
 @pytest.mark.weekly
-@pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize(
-    "what",
-    ["seed 2", "seed 4", "seed 5", "short", "german", "one epoch", "few steps"],
+    "path, what",
+    [
+        (path, what)
+        for path in PAGES
+        for what in RUNS
+        if RUNS[what].keys() <= {*offered(path)}
+    ],
 )
 def test_a_page_runs_with_other_parameters(path, what, tmp_path, monkeypatch):
-    given = runs(path, tmp_path).get(what)
-    if given is None:
-        pytest.skip(f"{path} has no such parameter")
+    given = dict(RUNS[what])
+    if "text_name" in given:
+        given["text_name"] = own_text(tmp_path, given["text_name"])
     monkeypatch.setenv("TQDM_DISABLE", "1")
     out = tmp_path / "out.ipynb"
     papermill.execute_notebook(

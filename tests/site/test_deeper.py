@@ -11,7 +11,6 @@ PAGE = "chapters/05-pretraining-on-unlabeled-data.html"
 CHAPTERS = [
     f"{page}.html" for page in build_site.pages() if page.startswith("chapters/")
 ]
-INSIDE = "details.deeper div.cell"
 SWITCH = "Open all deeper parts of this page"
 
 

@@ -7,13 +7,12 @@ from functools import cached_property
 from pathlib import Path
 
 import nbformat
+from book_site.reading_time import FENCE, MATH, widgets_of
 from nbformat import NotebookNode
 from table_of_contents import FIXED
 
 ROOT = Path(__file__).resolve().parents[2]
-FENCE = re.compile(r"^ *(```+|~~~+).*?^ *\1 *$", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`+([^`]*)`+")
-MATH = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$[^$\n]+\$", re.DOTALL)
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -94,9 +93,7 @@ class Page:
     @cached_property
     def widget_names(self) -> set[str]:
         """The names of our widgets that the page imports."""
-        imports = [node for node in self.syntax if isinstance(node, ast.ImportFrom)]
-        ours = [node for node in imports if node.module == "llmbook_utils.widgets"]
-        return {alias.name for node in ours for alias in node.names}
+        return widgets_of(self.notebook)
 
     def tagged(self, tag: str) -> list[NotebookNode]:
         return [cell for cell in self.cells if tag in tags(cell)]

@@ -11,6 +11,7 @@ from itertools import pairwise
 from statistics import median
 
 from book import FENCE, MATH, PAGES, ROOT, SPAN, Page, plain, slug, tags
+from book_site.reading_time import shows
 from build_site import repository_url
 from repository import setup_cell
 from table_of_contents import FIXED
@@ -422,14 +423,7 @@ def widgets_have_html(page):
 
 def shows_widget(page: Page, cell) -> bool:
     """Tell whether a cell's last line makes one of our widgets."""
-    last = ast.parse(cell.source).body[-1:]
-    calls = [
-        getattr(node, "value", None) for node in last if isinstance(node, ast.Expr)
-    ]
-    return any(
-        getattr(getattr(call, "func", None), "id", None) in page.widget_names
-        for call in calls
-    )
+    return bool(shows(cell.source, page.widget_names))
 
 
 @rule

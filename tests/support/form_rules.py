@@ -5,13 +5,18 @@ import re
 
 from book import FENCE, tags
 from book_rules import name, rule
-from book_site.reading_time import EXERCISE_TITLE, main_line, measure
+from book_site.reading_time import (
+    EXERCISE_TITLE,
+    OPENER,
+    SECTION,
+    main_line,
+    measure,
+)
 from main_line import dependencies
 from minutes import stamp
 from sync_code import put_away
 
 FORMED = re.compile(r"chapters/|appendices/[adef]-")
-SECTION = re.compile(r"(?P<number>(?:\d+|[A-Z])\.\d+) ")
 HEADING = re.compile(r"^(#{1,3}) +(.+)", re.MULTILINE)
 PREDICT = "> **Predict.**"
 UNSEEN = {"remove-cell", "remove-input", "page-check"}
@@ -26,7 +31,7 @@ def headings(cell) -> list[re.Match[str]]:
 
 
 def is_deeper(heading: re.Match[str]) -> bool:
-    return heading[2].startswith("Deeper:")
+    return heading[2].startswith(OPENER)
 
 
 @rule
@@ -58,7 +63,7 @@ def subsections_are_numbered(page):
         if one.level == 2:
             match = SECTION.match(one.title)
             number, count = match["number"] if match else "", 0
-        elif one.level == 3 and number and not one.title.startswith("Deeper:"):
+        elif one.level == 3 and number and not one.title.startswith(OPENER):
             if EXERCISE_TITLE.fullmatch(one.title):
                 continue
             count += 1
