@@ -45,6 +45,15 @@ WIDER = """() => {
 }"""
 CUT = """() => [...document.querySelectorAll("article div.highlight pre")]
   .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 80))"""
+# text of a figure or plot that is smaller than 12 px, or that lies beyond the edge of the screen
+SMALL = """() => [...document.querySelectorAll("figure.bw-figure text, .bw-plot text")]
+  .filter(e => {
+    const { a, b } = e.getScreenCTM();
+    const { left, right } = e.getBoundingClientRect();
+    const beyond = !e.closest(".bw-plot-wide") && (left < -1 || right > innerWidth + 1);
+    return parseFloat(getComputedStyle(e).fontSize) * Math.hypot(a, b) < 11.95 || beyond;
+  })
+  .map(e => `${e.closest("figure, .bw-plot").getAttribute("aria-label") ?? ""} ${e.textContent}`)"""
 MOUNTS = """() => [...document.querySelectorAll(".bw-mount")]
   .filter(e => e.dataset.bwReady !== "1").map(e => `${e.dataset.bwModule}: ${e.dataset.bwError ?? "not mounted"}`)"""
 SETTLED = "mount => mount.dataset.bwReady || mount.dataset.bwError"
@@ -76,6 +85,7 @@ class Visit:
     log: Log
     wider: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
     unmounted: list[str] = field(default_factory=list)
     unrendered: list[str] = field(default_factory=list)
     moving: list[str] = field(default_factory=list)
@@ -110,6 +120,7 @@ def visit_page(page: object, name: str, theme: str, axe: dict | None) -> Visit:
     seen.moving = page.evaluate(MOVING)
     if page.viewport_size["width"] >= 1280:
         seen.cut = page.evaluate(CUT)
+    seen.small = page.evaluate(SMALL)
     seen.states = page.evaluate(STATES)
     if axe is not None:
         page.evaluate(AXE)
@@ -162,6 +173,10 @@ def test_nothing_scrolls_sideways(visit: Visit) -> None:
 
 def test_no_code_is_cut_off_on_a_laptop(visit: Visit) -> None:
     assert visit.cut == []
+
+
+def test_text_in_figures_can_be_read(visit: Visit) -> None:
+    assert visit.small == []
 
 
 def test_nothing_moves_for_a_reader_who_asks_for_reduced_motion(visit: Visit) -> None:
