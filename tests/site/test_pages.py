@@ -30,6 +30,7 @@ LOOKS = {
     ),
     "narrow-dark": (390, "dark", None),
 }
+HEIGHTS = {1280: 720, 390: 844}
 LARGEST = 400_000  # bytes
 MOST_CODE = 70_000
 PATIENCE = 10_000
@@ -56,6 +57,14 @@ SMALL = """() => [...document.querySelectorAll("figure.bw-figure text, .bw-plot 
   .map(e => `${e.closest("figure, .bw-plot").getAttribute("aria-label") ?? ""} ${e.textContent}`)"""
 MOUNTS = """() => [...document.querySelectorAll(".bw-mount")]
   .filter(e => e.dataset.bwReady !== "1").map(e => `${e.dataset.bwModule}: ${e.dataset.bwError ?? "not mounted"}`)"""
+# the first control of a widget and what it changes, seen together
+APART = """() => [...document.querySelectorAll(".bw-mount")].flatMap(mount => {
+  const boxes = ["control", "picture"].map(name => mount.querySelector(`[data-bw-${name}]`)?.getBoundingClientRect());
+  const name = mount.dataset.bwModule;
+  if (boxes.some(box => !box?.width || !box.height)) return [`${name}: no control or no picture is seen`];
+  const high = Math.max(...boxes.map(box => box.bottom)) - Math.min(...boxes.map(box => box.top));
+  return high <= innerHeight ? [] : [`${name}: ${Math.round(high)} px, the window has ${innerHeight}`];
+})"""
 SETTLED = "mount => mount.dataset.bwReady || mount.dataset.bwError"
 MATH = """() => [...document.querySelectorAll(".math")]
   .filter(e => !e.querySelector("mjx-container") || e.querySelector("mjx-merror")).map(e => e.textContent)"""
@@ -87,6 +96,7 @@ class Visit:
     cut: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
     unmounted: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
     unrendered: list[str] = field(default_factory=list)
     moving: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -111,6 +121,10 @@ def visit_page(page: object, name: str, theme: str, axe: dict | None) -> Visit:
     page.evaluate("window.MathJax?.startup?.promise")
     seen = Visit(
         name, page.evaluate("document.documentElement.dataset.theme"), theme, page.log
+    )
+    seen.apart = page.evaluate(APART)
+    page.evaluate(
+        "document.querySelectorAll('.bw details').forEach(e => e.open = true)"
     )
     seen.wider, seen.unmounted, seen.unrendered = (
         page.evaluate(WIDER),
@@ -139,7 +153,7 @@ def visit(
     name, look = request.param
     width, theme, axe = LOOKS[look]
     with open_context(
-        viewport={"width": width, "height": 900},
+        viewport={"width": width, "height": HEIGHTS[width]},
         color_scheme=theme,
         reduced_motion="reduce",
     ) as page:
@@ -165,6 +179,10 @@ def test_follows_the_reader_s_theme(visit: Visit) -> None:
 
 def test_widgets_stand(visit: Visit) -> None:
     assert visit.unmounted == []
+
+
+def test_a_control_and_what_it_changes_are_on_one_screen(visit: Visit) -> None:
+    assert visit.apart == []
 
 
 def test_nothing_scrolls_sideways(visit: Visit) -> None:
