@@ -23,7 +23,21 @@ UNSEEN = "negative"  # the kind that training does not see at all
 SHARES = {"test": 0.16, "validation": 0.06}  # of what was written, per kind
 USES = 3  # how often one form of request is used, at most
 WINDOW = 50  # so many entries in a row hold no form twice
-NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+NUMBERS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 ORDERS = {
     "letters": "by the alphabet",
     "numbers": "from the smallest number to the largest",
@@ -48,7 +62,9 @@ class Entry:
         return f"{self.instruction} {self.input} {self.output}"
 
     def words(self) -> set[str]:
-        return {word for word in re.findall(r"[a-z]+", self.text.lower()) if len(word) > 3}
+        return {
+            word for word in re.findall(r"[a-z]+", self.text.lower()) if len(word) > 3
+        }
 
 
 def fields(line: str) -> list[str]:
@@ -79,7 +95,11 @@ def written() -> list[Entry]:
         for line in lines
     ]
     everywhere = Counter(word for entry in [*found, *made()] for word in entry.words())
-    return [entry for kind in sorted({e.kind for e in found}) for entry in divide(kind, found, everywhere)]
+    return [
+        entry
+        for kind in sorted({e.kind for e in found})
+        for entry in divide(kind, found, everywhere)
+    ]
 
 
 def divide(kind: str, entries: list[Entry], everywhere: Counter[str]) -> list[Entry]:
@@ -87,12 +107,16 @@ def divide(kind: str, entries: list[Entry], everywhere: Counter[str]) -> list[En
     mine = sorted((entry for entry in entries if entry.kind == kind), key=digest)
     if kind == UNSEEN:
         return [replace(entry, split="unseen") for entry in mine]
-    own = [entry for entry in mine if any(everywhere[word] == 1 for word in entry.words())]
+    own = [
+        entry for entry in mine if any(everywhere[word] == 1 for word in entry.words())
+    ]
     test = own[: round(SHARES["test"] * len(mine))]
     rest = [entry for entry in mine if entry not in test]
     n = round(SHARES["validation"] * len(mine))
     parts = {"test": test, "validation": rest[:n], "train": rest[n:]}
-    return [replace(entry, split=split) for split, part in parts.items() for entry in part]
+    return [
+        replace(entry, split=split) for split, part in parts.items() for entry in part
+    ]
 
 
 def pair(columns: list[str], draw: random.Random) -> dict[str, str]:
@@ -102,7 +126,13 @@ def pair(columns: list[str], draw: random.Random) -> dict[str, str]:
 def counted(columns: list[str], draw: random.Random) -> dict[str, str]:
     """The slots of a sentence whose words are counted."""
     n = len(columns[0].split())
-    one = {"are": "is", "words": "word", "pennies": "penny", "breaths": "breath", "that_is": "that is"}
+    one = {
+        "are": "is",
+        "words": "word",
+        "pennies": "penny",
+        "breaths": "breath",
+        "that_is": "that is",
+    }
     many = {name: name for name in one} | {"that_is": "those are"}
     return {"text": columns[0], "n": NUMBERS[n]} | (one if n == 1 else many)
 
@@ -118,7 +148,14 @@ def ordered(columns: list[str], draw: random.Random) -> dict[str, str]:
     x, y, z = words = names.split(", ")
     while (mixed := draw.sample(words, 3)) == words:
         pass
-    return {"list": names, "mixed": ", ".join(mixed), "by": ORDERS[order], "x": x, "y": y, "z": z}
+    return {
+        "list": names,
+        "mixed": ", ".join(mixed),
+        "by": ORDERS[order],
+        "x": x,
+        "y": y,
+        "z": z,
+    }
 
 
 SLOTS: dict[str, Callable[[list[str], random.Random], dict[str, str]]] = {
@@ -129,7 +166,7 @@ SLOTS: dict[str, Callable[[list[str], random.Random], dict[str, str]]] = {
 
 
 def polish(text: str) -> str:
-    """"a" before a vowel becomes "an", and a whole sentence gets a capital letter."""
+    """ "a" before a vowel becomes "an", and a whole sentence gets a capital letter."""
     text = re.sub(r"\b([aA]) (?=[aeiou])", r"\1n ", text)
     return text[:1].upper() + text[1:] if text.endswith((".", "!")) else text
 
@@ -141,7 +178,10 @@ def made() -> Iterator[Entry]:
         for split in ("train", "validation", "test"):
             forms, items = parts[f"forms {split}"], parts[split]
             draw = random.Random(f"{kind} {split}")
-            shuffled = [*draw.sample(items, len(items)), *draw.sample(items, len(items))]
+            shuffled = [
+                *draw.sample(items, len(items)),
+                *draw.sample(items, len(items)),
+            ]
             in_turn = draw.sample(forms, len(forms)) * USES
             # as many as both allow; a word's second turn meets another form
             for item, form in dict.fromkeys(zip(shuffled, in_turn, strict=False)):
@@ -161,7 +201,9 @@ def mixed(entries: list[Entry]) -> list[Entry]:
         open_ = [entry for entry in left if entry.form not in forms]
         many = Counter(entry.kind for entry in left)
         # the kinds that have most left come first, so that no kind fills the end
-        done.append(max(open_, key=lambda entry: (entry.kind not in kinds, many[entry.kind])))
+        done.append(
+            max(open_, key=lambda entry: (entry.kind not in kinds, many[entry.kind]))
+        )
         left.remove(done[-1])
     return done
 
@@ -170,7 +212,9 @@ def preferences() -> list[dict[str, str]]:
     """Pairs of answers, the kinder one first: prompt | chosen | rejected."""
     lines = (SOURCES / "preferences.txt").read_text("utf-8").splitlines()
     names = ("prompt", "chosen", "rejected")
-    return [dict(zip(names, fields(line), strict=True)) for line in lines if line.strip()]
+    return [
+        dict(zip(names, fields(line), strict=True)) for line in lines if line.strip()
+    ]
 
 
 def lines_of(records: list[dict[str, str]]) -> str:
@@ -182,7 +226,10 @@ def build() -> dict[str, str]:
     names = ("instruction", "input", "output", "kind", "split")
     entries = mixed([*written(), *made()])
     records = [{name: getattr(entry, name) for name in names} for entry in entries]
-    return {"instructions.jsonl": lines_of(records), "preferences.jsonl": lines_of(preferences())}
+    return {
+        "instructions.jsonl": lines_of(records),
+        "preferences.jsonl": lines_of(preferences()),
+    }
 
 
 if __name__ == "__main__":
