@@ -99,6 +99,12 @@ def encode_prompt(
     return tokenizer.encode(prompt, allowed_special=special, disallowed_special=())
 
 
+def grown(weight: Tensor, n: int) -> nn.Parameter:
+    """A weight (V, C) with n rows more, each the mean of those that are there."""
+    rows = weight.data.mean(dim=0).expand(n, -1)
+    return nn.Parameter(torch.cat([weight.data, rows]))
+
+
 def add_markers(
     model: GPTModel, tokenizer: tiktoken.Encoding, style: PromptStyle
 ) -> tiktoken.Encoding:
@@ -111,13 +117,11 @@ def add_markers(
     names = sorted(tokenizer.special_tokens_set)
     special = {name: tokenizer.encode_single_token(name) for name in names}
     special |= {name: tokenizer.n_vocab + i for i, name in enumerate(new)}
-    for layer in {model.token_embedding, model.head}:
-        old = layer.weight.data  # (V, C)
-        rows = old.mean(dim=0).expand(len(new), -1)
-        layer.weight = nn.Parameter(torch.cat([old, rows]))
-    if model.config.tie_embeddings:
-        model.head.weight = model.token_embedding.weight
-    V = model.token_embedding.num_embeddings = len(model.token_embedding.weight)
+    table = model.token_embedding
+    table.weight = grown(table.weight, len(new))
+    tied = model.config.tie_embeddings
+    model.head.weight = table.weight if tied else grown(model.head.weight, len(new))
+    V = table.num_embeddings = len(table.weight)
     model.head.out_features = V
     model.config = replace(model.config, vocab_size=V)
     return tiktoken.Encoding(

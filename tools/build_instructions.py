@@ -193,17 +193,18 @@ def made() -> Iterator[Entry]:
 
 def mixed(entries: list[Entry]) -> list[Entry]:
     """All entries in an order in which no form comes back soon, nor a kind at once."""
-    left = sorted(entries, key=digest)
+    left, draw = sorted(entries, key=digest), random.Random("order")
     done: list[Entry] = []
     while left:
         forms = {entry.form for entry in done[1 - WINDOW :]}
         kinds = [entry.kind for entry in done[-4:]]
         open_ = [entry for entry in left if entry.form not in forms]
         many = Counter(entry.kind for entry in left)
-        # the kinds that have most left come first, so that no kind fills the end
-        done.append(
-            max(open_, key=lambda entry: (entry.kind not in kinds, many[entry.kind]))
-        )
+        # what has most left comes sooner, so that no kind fills the end
+        chances = [
+            many[entry.kind] * (entry.kind not in kinds) + 1e-9 for entry in open_
+        ]
+        done.append(draw.choices(open_, chances)[0])
         left.remove(done[-1])
     return done
 
