@@ -273,8 +273,8 @@ def parse_choice(text: str) -> str | None:
     ['A', 'B', None]
     """
     text = re.sub(r"<think>.*?(</think>|$)", "", text, flags=re.S).strip()
-    if re.fullmatch(r"\W*[abt]\W*", text, re.I):
-        return text.strip(string.punctuation + string.whitespace).upper()
+    if alone := re.fullmatch(r"[\W_]*([ABT])[\W_]*", text.upper()):
+        return alone[1]
     # a capital letter by itself; before another word, "A" is mostly an article
     verbs = r"(?:is|was|has|wins|because|and|or)\b"
     found = set(re.findall(rf"\b(?:[BT]\b|A\b(?! (?!{verbs})[a-z]))", text))
