@@ -8,6 +8,7 @@ examples into one row, and reward models.
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import tiktoken
 import torch
@@ -258,28 +259,15 @@ def create_instruction_loader(
         batch_size=batch_size,
         shuffle=shuffle,
         num_workers=workers,
-        collate_fn=Collate(end, context_length, mask_prompt, learn_end),
+        collate_fn=partial(
+            collate,
+            end=end,
+            context_length=context_length,
+            mask_prompt=mask_prompt,
+            learn_end=learn_end,
+        ),
         generator=torch.Generator().manual_seed(seed),
     )
-
-
-@dataclass(frozen=True)
-class Collate:
-    """`collate` with its options filled in: workers need an object that has a name."""
-
-    end: int
-    context_length: int
-    mask_prompt: bool
-    learn_end: bool
-
-    def __call__(self, examples: Sequence[Example]) -> Batch:
-        return collate(
-            examples,
-            self.end,
-            context_length=self.context_length,
-            mask_prompt=self.mask_prompt,
-            learn_end=self.learn_end,
-        )
 
 
 def fine_tune(

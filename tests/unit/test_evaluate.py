@@ -400,6 +400,17 @@ def test_a_half_written_line_costs_that_line_only(tmp_path, cut):
     assert len([json.loads(line) for line in path.read_text().splitlines()]) == 4
 
 
+def test_a_reply_is_on_the_disk_before_the_next_is_asked_for(tmp_path):
+    lines = []
+
+    def judge(prompt):
+        lines.append((tmp_path / "r.jsonl").read_text().count("\n"))
+        return Reply("50")
+
+    ask_judge(judge, PROMPTS, tmp_path / "r.jsonl")
+    assert lines == [0, 1, 2, 3]
+
+
 def test_another_prompt_and_another_judge_are_asked(tmp_path):
     path = tmp_path / "r.jsonl"
     ask_judge(Counting(), PROMPTS, path)
