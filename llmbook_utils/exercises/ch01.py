@@ -97,8 +97,57 @@ def _same(one: Chances, other: Chances) -> bool:
     )
 
 
+def _parrot(text: Sequence[str]) -> dict[str, float]:
+    """A model that must see the whole text: it counts up, and stops at seven words."""
+    if len(text) >= 7:
+        return {}
+    best = f"word {len(text) + text.count('the')}"
+    return {"a": 0.2, best: 0.5, "zebra": 0.3}
+
+
 @exercise(
     "1.2",
+    "The loop",
+    hints=(
+        "The figure above has the four steps of a round.",
+        "`max(chances, key=chances.get)` is the most probable word of a dictionary. "
+        "Mind what the model is asked about in the second round.",
+        "Begin with `text = list(words)`. In each round, ask the model about the "
+        "*whole* `text`; break if nothing comes; append the best word to `text`. "
+        "Return it.",
+    ),
+)
+def write_with(answer: Callable[..., list[str]]) -> str:
+    """Run the loop with a model whose next word depends on the whole text."""
+    words = ["the", "sea"]
+    right = ["the", "sea", "word 3", "word 4", "word 5"]
+    given = answer(_parrot, words, 3)
+    require(isinstance(given, list), f"expected a list, got {type(given).__name__}")
+    said = f"after {['the', 'sea']} with n = 3 you get {given}"
+    require(words == ["the", "sea"], "the list that was given has changed; copy it")
+    require(given != right[2:], f"{said}: return the whole text, not only the new part")
+    require(
+        given != ["the", "sea", *["word 3"] * 3],
+        f"{said}: in each round the model must see what was just appended",
+    )
+    require(
+        "zebra" not in given,
+        f"{said}: that is the last word of the alphabet, not the likeliest",
+    )
+    require("a" not in given, f"{said}: that is the least likely word")
+    require(
+        given[2:3] != ["word 1"] and given[3:4] != ["word 1"],
+        f"{said}: the model must see the whole text, not only its last word",
+    )
+    require(len(given) == 5, f"{said}: that is {len(given) - 2} new words, not 3")
+    require(given == right, f"{said}; expected {right}")
+    long = answer(_parrot, ["the", "sea"], 20)
+    require(len(long) == 7, "when the model returns nothing, the text ends: 7 words")
+    return "Right: the model sees all, the likeliest word is appended, and so on."
+
+
+@exercise(
+    "1.3",
     "Bits by hand",
     hints=(
         "Count the halvings: how often must 1 be halved to get 1/8?",
@@ -141,7 +190,7 @@ def bits_by_hand(answer: Sequence[float]) -> str:
 
 
 @exercise(
-    "1.3",
+    "1.4",
     "Coverage",
     hints=(
         "Which words are known? Only `words` decides that; `test` is then read with "
@@ -174,55 +223,6 @@ def coverage(answer: Callable[[list[str], list[str], int], float]) -> str:
     everything = answer(list(words), list(test), 99)
     require(_close(everything, 6 / 8), "with n = 99 all of `words` is known: 0.75")
     return "Right: known by one text, counted in the other."
-
-
-def _parrot(text: Sequence[str]) -> dict[str, float]:
-    """A model that must see the whole text: it counts up, and stops at seven words."""
-    if len(text) >= 7:
-        return {}
-    best = f"word {len(text) + text.count('the')}"
-    return {"a": 0.2, best: 0.5, "zebra": 0.3}
-
-
-@exercise(
-    "1.4",
-    "The loop",
-    hints=(
-        "The figure of section 1.6.1 has the four steps of a round.",
-        "`max(chances, key=chances.get)` is the most probable word of a dictionary. "
-        "Mind what the model is asked about in the second round.",
-        "Begin with `text = list(words)`. In each round, ask the model about the "
-        "*whole* `text`; break if nothing comes; append the best word to `text`. "
-        "Return it.",
-    ),
-)
-def write_with(answer: Callable[..., list[str]]) -> str:
-    """Run the loop with a model whose next word depends on the whole text."""
-    words = ["the", "sea"]
-    right = ["the", "sea", "word 3", "word 4", "word 5"]
-    given = answer(_parrot, words, 3)
-    require(isinstance(given, list), f"expected a list, got {type(given).__name__}")
-    said = f"after {['the', 'sea']} with n = 3 you get {given}"
-    require(words == ["the", "sea"], "the list that was given has changed; copy it")
-    require(given != right[2:], f"{said}: return the whole text, not only the new part")
-    require(
-        given != ["the", "sea", *["word 3"] * 3],
-        f"{said}: in each round the model must see what was just appended",
-    )
-    require(
-        "zebra" not in given,
-        f"{said}: that is the last word of the alphabet, not the likeliest",
-    )
-    require("a" not in given, f"{said}: that is the least likely word")
-    require(
-        given[2:3] != ["word 1"] and given[3:4] != ["word 1"],
-        f"{said}: the model must see the whole text, not only its last word",
-    )
-    require(len(given) == 5, f"{said}: that is {len(given) - 2} new words, not 3")
-    require(given == right, f"{said}; expected {right}")
-    long = answer(_parrot, ["the", "sea"], 20)
-    require(len(long) == 7, "when the model returns nothing, the text ends: 7 words")
-    return "Right: the model sees all, the likeliest word is appended, and so on."
 
 
 @exercise(

@@ -125,6 +125,15 @@ def endless(model, words, n):
     return text
 
 
+def stuck(model, words, n):
+    """Asks the model once more than it looks: each second answer is an old one."""
+    text, chances = list(words), {}
+    for i in range(n):
+        chances = chances if i % 2 else model(text)
+        text.append(max(chances, key=chances.get))
+    return text
+
+
 PLANTED = {
     "1.1": [
         ("counts", "these are counts; divide by their sum", counted),
@@ -144,6 +153,19 @@ PLANTED = {
         ("by occurrences", "the last word of the text is followed by", by_count),
     ],
     "1.2": [
+        ("not copied", "has changed; copy it", written(copy=False)),
+        ("stale", "just appended", written(fresh=False)),
+        ("last word", "not only its last word", written(whole=False)),
+        ("least", "least likely word", written(rule="min")),
+        ("alphabet", "last word of the alphabet", written(rule="name")),
+        ("new only", "not only the new part", written(new_only=True)),
+        ("one more", "4 new words, not 3", written(extra=1)),
+        ("one less", "1 new words, not 3", written(extra=-2)),
+        ("a string", "expected a list, got str", lambda m, w, n: " ".join(w)),
+        ("fixed", "you get ['the', 'sea', 'word 3', 'word 3'", stuck),
+        ("endless", "the text ends: 7 words", endless),
+    ],
+    "1.3": [
         ("negative", "positive numbers", [-10, 0.625, 1 / 1024]),
         ("natural", "natural logarithm", [10 * math.log(2), 0.433, 1 / 1024]),
         ("mean", "mean per piece", [2.5, 0.625, 1 / 1024]),
@@ -160,7 +182,7 @@ PLANTED = {
         ("rarest", "not only the rarest", [10, 0.625, 1 / 16]),
         ("two", "expected three numbers, got 2", [10, 0.625]),
     ],
-    "1.3": [
+    "1.4": [
         ("percent", "share from 0 to 1", cover(unit="%")),
         ("different", "count several times", cover(distinct=True)),
         ("of the test", "not of `test`", cover(known="test")),
@@ -168,16 +190,6 @@ PLANTED = {
         ("count", "divide by the length", cover(unit="count")),
         ("rarest", "not the rarest", cover(top="rare")),
         ("of words", "not of `words`", cover(of="words")),
-    ],
-    "1.4": [
-        ("not copied", "has changed; copy it", written(copy=False)),
-        ("stale", "just appended", written(fresh=False)),
-        ("last word", "not only its last word", written(whole=False)),
-        ("least", "least likely word", written(rule="min")),
-        ("alphabet", "last word of the alphabet", written(rule="name")),
-        ("new only", "not only the new part", written(new_only=True)),
-        ("one more", "4 new words, not 3", written(extra=1)),
-        ("endless", "the text ends: 7 words", endless),
     ],
     "1.5": [
         ("hours", "give days", [3000, 139]),
