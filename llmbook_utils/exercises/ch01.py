@@ -139,8 +139,8 @@ def write_with(answer: Callable[..., list[str]]) -> str:
         given[2:3] != ["word 1"] and given[3:4] != ["word 1"],
         f"{said}: the model must see the whole text, not only its last word",
     )
-    require(len(given) == 5, f"{said}: that is {len(given) - 2} new words, not 3")
-    require(given == right, f"{said}; expected {right}")
+    require(len(given) == 5, f"{said}: {len(given) - 2} new, not 3")
+    require(given == right, f"{said}, not {right}")
     long = answer(_parrot, ["the", "sea"], 20)
     require(len(long) == 7, "when the model returns nothing, the text ends: 7 words")
     return "Right: the model sees all, the likeliest word is appended, and so on."

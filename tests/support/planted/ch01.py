@@ -159,10 +159,10 @@ PLANTED = {
         ("least", "least likely word", written(rule="min")),
         ("alphabet", "last word of the alphabet", written(rule="name")),
         ("new only", "not only the new part", written(new_only=True)),
-        ("one more", "4 new words, not 3", written(extra=1)),
-        ("one less", "1 new words, not 3", written(extra=-2)),
+        ("one more", "4 new, not 3", written(extra=1)),
+        ("one less", "1 new, not 3", written(extra=-2)),
         ("a string", "expected a list, got str", lambda m, w, n: " ".join(w)),
-        ("fixed", "you get ['the', 'sea', 'word 3', 'word 3'", stuck),
+        ("fixed", "word 3', 'word 5'], not", stuck),
         ("endless", "the text ends: 7 words", endless),
     ],
     "1.3": [
