@@ -15,6 +15,7 @@ from llmbook_utils.widgets.embedding_map import EmbeddingMap
 from llmbook_utils.widgets.explorer import TokenizerExplorer
 from llmbook_utils.widgets.live import shipped_files
 from llmbook_utils.widgets.model_map import ModelMap
+from llmbook_utils.widgets.ngram_writer import NgramWriter
 from llmbook_utils.widgets.question import QuickQuestion
 from llmbook_utils.widgets.sampling_lab import SamplingLab
 from llmbook_utils.widgets.schedule_designer import ScheduleDesigner
@@ -27,6 +28,7 @@ __all__ = [
     "Continuation",
     "EmbeddingMap",
     "ModelMap",
+    "NgramWriter",
     "QuickQuestion",
     "SamplingLab",
     "ScheduleDesigner",
@@ -46,6 +48,7 @@ WIDGETS: tuple[type[BookWidget], ...] = (
     SamplingLab,
     AttentionExplorer,
     ModelMap,
+    NgramWriter,
     TrainingTimeMachine,
     ScheduleDesigner,
 )
