@@ -62,12 +62,13 @@ class Run:
     read_last_position: bool = False  # every row then has the same length
     epochs: int = 2
     lr: float = 5e-4
+    everything: bool = False  # also validation part, challenge set and calibration
 
 
 RUNS = [
-    Run("all messages"),
-    Run("random weights", random_weights=True),
-    Run("balanced", balanced=True),
+    Run("all messages", everything=True),
+    Run("random weights", random_weights=True, everything=True),
+    Run("balanced", balanced=True, everything=True),
     Run("50 messages", seeds=5, examples=50, epochs=12),
     Run("100 messages", seeds=5, examples=100, epochs=10),
     Run("300 messages", seeds=5, examples=300, epochs=6),
@@ -151,7 +152,7 @@ def measure(run: Run, seed: int, data: Data) -> dict[str, Any]:
         model, tokenizer, messages, epochs=run.epochs, lr=run.lr, seed=seed, **how
     )
     seconds = time.perf_counter() - start
-    parts = ("validation", "test", "challenge") if run.examples is None else ("test",)
+    parts = ("test", "validation", "challenge") if run.everything else ("test",)
     odds = {
         part: log_odds(logits_of(model, tokenizer, texts_of(found), **how))
         for part in parts
@@ -178,15 +179,13 @@ def measure(run: Run, seed: int, data: Data) -> dict[str, Any]:
 def corrected(
     odds: dict[str, torch.Tensor], shift: float, data: Data
 ) -> dict[str, Any]:
-    """What a shift of the log-odds and a temperature of the validation part change."""
+    """What the shift and a temperature of the validation part make of the loss."""
     labels = labels_of(data.test)
     shifted = odds["test"] + shift
     temperature = fit_temperature(
         odds["validation"] + shift, labels_of(data.validation)
     )
     return {
-        "shift": round(shift, 4),
-        "test_shifted": counted(labels, (shifted > 0).tolist()),
         "temperature": round(temperature, 3),
         "loss": {
             "as trained": calibration(odds["test"], labels),
@@ -258,7 +257,9 @@ def main() -> None:
     record = describe(data) | {"runs": old.get("runs", [])}
     done = {(run["run"], run["seed"]) for run in record["runs"]}
     chosen = [run for run in RUNS if given.only is None or run.name in given.only]
-    todo = [(run, seed) for run in chosen for seed in range(run.seeds)]
+    # one seed after the other: an early stop leaves some of each
+    seeds = range(max(run.seeds for run in chosen))
+    todo = [(run, seed) for seed in seeds for run in chosen if seed < run.seeds]
     for run, seed in todo:
         if (run.name, seed) not in done:
             record["runs"].append(measure(run, seed, data))

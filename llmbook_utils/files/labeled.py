@@ -22,11 +22,23 @@ def read_labeled(
     one class only and bytes that are not UTF-8 raise ValueError, which names the line.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the path of one file")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path.absolute()}")
+    return parse_labeled(path.read_bytes(), str(path), labels)
+
+
+def parse_labeled(
+    content: bytes, name: str, labels: Sequence[str] = SPAM_LABELS
+) -> list[Message]:
+    """As `read_labeled`, of a file's content; `name` is what messages call it."""
     check_labels(labels)
     messages = []
     # split at newlines alone: other line ends may be part of a text
-    for number, line in enumerate(read_lines(path), start=1):
-        where = f"{path}, line {number}"
+    lines = decode(content, name).removesuffix("\n").split("\n")
+    for number, line in enumerate(lines, start=1):
+        where = f"{name}, line {number}"
         label, tab, text = line.rstrip("\r").partition("\t")
         if not tab:
             raise ValueError(
@@ -43,28 +55,23 @@ def read_labeled(
                 f"{where} has a label, {label.strip()!r}, but no text; remove the line"
             )
         messages.append((text.strip(), list(labels).index(label.strip())))
-    check_classes(path, messages, labels)
+    check_classes(name, messages, labels)
     return messages
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 file, without the last one if it is empty."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give the path of one file")
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path.absolute()}")
-    content = path.read_bytes()
+def decode(content: bytes, name: str) -> str:
+    """The text of a UTF-8 file; other bytes and an empty one raise ValueError."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(
-            f"{path}, line {line} is not UTF-8 text: byte "
-            f"0x{content[error.start]:02x} ({error.reason}); save the file as UTF-8"
+            f"{name}, line {line} is not UTF-8 text: byte "
+            f"0x{content[error.start]:02x} ({error.reason}); save it as UTF-8"
         ) from error
     if not text.strip():
-        raise ValueError(f"{path} is empty; expected lines of label, tab, text")
-    return text.removesuffix("\n").split("\n")
+        raise ValueError(f"{name} is empty; expected lines of label, tab, text")
+    return text
 
 
 def check_labels(labels: Sequence[str]) -> None:
@@ -77,16 +84,16 @@ def check_labels(labels: Sequence[str]) -> None:
 
 
 def check_classes(
-    path: Path, messages: Sequence[Message], labels: Sequence[str]
+    name: str, messages: Sequence[Message], labels: Sequence[str]
 ) -> None:
     """Raise ValueError where one of the two labels does not occur."""
     found = {label for _, label in messages}
-    for place, name in enumerate(labels):
+    for place, missing in enumerate(labels):
         if place not in found:
             other = labels[1 - place]
             raise ValueError(
-                f"{path} has {len(messages):,} messages, all of them {other!r} and "
-                f"none {name!r}; to tell two classes apart, examples of both are needed"
+                f"{name} has {len(messages):,} messages, all of them {other!r} and "
+                f"none {missing!r}; to tell two classes apart, give examples of both"
             )
 
 
