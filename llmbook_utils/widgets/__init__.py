@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llmbook_utils import web
 from llmbook_utils.tokenizer import get_encoding
+from llmbook_utils.widgets.adapters import adapter_files
 from llmbook_utils.widgets.attention_explorer import AttentionExplorer
 from llmbook_utils.widgets.base import BookWidget
 from llmbook_utils.widgets.continuation import Continuation
@@ -54,9 +55,8 @@ WIDGETS: tuple[type[BookWidget], ...] = (
 def site_files() -> dict[str, bytes]:
     """Each file that the pages need for the widgets, by its path in one folder."""
     files = {name: web.read(name).encode() for name in web.served()}
-    return (
-        files | {"gpt2.bin": pack_ranks(get_encoding("gpt2"))} | shipped_files("mini")
-    )
+    ranks = {"gpt2.bin": pack_ranks(get_encoding("gpt2"))}
+    return files | ranks | shipped_files("mini") | adapter_files()
 
 
 def write_site_files(folder: Path) -> None:
