@@ -6,8 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from live_page import MODELS, Line, Open, Pair, Server, python_tensors
-from live_page import exact, open_page, page, server  # noqa: F401
+from live_page import (  # noqa: F401
+    MODELS,
+    Line,
+    Open,
+    Pair,
+    Server,
+    exact,
+    open_page,
+    page,
+    python_tensors,
+    server,
+)
 from live_protocol import check
 from models import EVERYTHING, vivid
 from playwright.sync_api import Page
@@ -116,8 +126,12 @@ def test_a_verdict_is_that_of_the_classifier(both: tuple[Pair, list[str]]) -> No
         model = load_adapter(vivid(answerer.model.config), name)
         about = {"text": TEXT, "variants": OTHERS, "adapter": name}
         replies = line.ask("classify", **about)
-        assert len(replies[0]["tokens"]) > 6 and not replies[0]["cut"]
-        expected = logits_of(model, answerer.tokenizer, [TEXT, *OTHERS]).numpy()
+        n = len(answerer.tokenizer.encode_ordinary(TEXT))
+        limit = answerer.model.config.context_length
+        assert len(replies[0]["tokens"]) == min(n, limit)
+        assert replies[0]["cut"] == (n > limit)
+        texts = [TEXT, *OTHERS]
+        expected = logits_of(model, answerer.tokenizer, texts, max_length=limit).numpy()
         assert expected.shape == (3, classes)
         assert np.abs(expected[0] - expected[1]).max() > 1e-3, "too alike to tell"
         np.testing.assert_allclose(logits(replies), expected, atol=1e-4)
@@ -132,18 +146,22 @@ def test_a_verdict_is_that_of_the_classifier(both: tuple[Pair, list[str]]) -> No
 
 def test_the_base_goes_on_beside_verdicts(both: tuple[Pair, list[str]]) -> None:
     (line, _), names = both
-    about = {"text": TEXT, "options": {"max_new_tokens": 12, "seed": 5}}
+    about = {"text": TEXT, "options": {"max_new_tokens": 60, "seed": 5}}
     alone = [reply.get("id") for reply in line.ask("continue", **about)]
     worn = line.ask("continue", **about, adapter=names[0])
     assert [reply.get("id") for reply in worn] != alone
     verdict = logits(line.ask("classify", text=TEXT, adapter=names[0]))
     # verdicts are asked for while the base writes: between its tokens
     call = """async ([at, seq, about, name]) => {
-        const { connection, heard } = lines[at];
+        const { connection, heard, events } = lines[at];
         const from = heard.length;
+        let asked = 0;
+        events.addEventListener("heard", () => {
+            if (heard.at(-1).content.kind !== "token" || asked === 5) return;
+            asked += 1;
+            connection.send({ kind: "classify", seq: seq + asked, text: about.text, adapter: name });
+        });
         connection.send({ kind: "continue", seq, ...about });
-        for (let i = 1; i < 6; i += 1)
-            connection.send({ kind: "classify", seq: seq + i, text: about.text, adapter: name });
         await until(lines[at], () => heard.slice(from), (all) => {
             const kinds = all.map(({ content }) => content.kind);
             return kinds.includes("done") && kinds.filter((kind) => kind === "classify").length === 5;

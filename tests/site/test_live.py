@@ -16,8 +16,19 @@ import tiktoken
 import torch
 from golden_live import plain
 from hypothesis import strategies as st
-from live_page import MODELS, Line, Open, Pair, Reply, Server, python_tensors
-from live_page import exact, open_page, page, server  # noqa: F401
+from live_page import (  # noqa: F401
+    MODELS,
+    Line,
+    Open,
+    Pair,
+    Reply,
+    Server,
+    exact,
+    open_page,
+    page,
+    python_tensors,
+    server,
+)
 from live_protocol import CASES, OPTIONS, PLAIN, assert_close, check
 from models import BLOCK, EVERYTHING, vivid
 from playwright.sync_api import Page
