@@ -2,21 +2,24 @@
 
     OMP_NUM_THREADS=1 python tools/record_lora.py --out results/lora.json --adapter llmbook_utils/assets/adapters/spam
 
-Each run trains `mini` with a new head on the training part of chapter 6: all weights, or LoRA of some rank beside layers
-of the blocks. Runs of one seed see the same messages in the same order and begin with the same head. Then what the first
-full run changed in each matrix of a block is taken apart: its singular values, those of a random matrix of equal norm, and
-the accuracy that is left where only the largest of them are kept. The file is written anew after each run, and runs that it
-holds are not repeated, so that the tool can be stopped and started again; `--only` and `--seeds` choose runs. About an hour
-of one thread. Another processor or version of PyTorch changes the last digits, and with them a message or two.
+Each run trains `mini` with a new head on messages of chapter 6's training part: all weights, or LoRA of some rank beside
+layers of the blocks. Runs of one seed on as many messages see the same ones in the same order and begin with the same head.
+Then what the first run changed in each matrix of a block is taken apart: its singular values, those of a random matrix of
+equal norm, and the accuracy that is left where only the largest of them are kept. The file is written anew after each run,
+and runs that it holds are not repeated, so that the tool can be stopped and started again; `--only` and `--seeds` choose
+runs. About half an hour of one thread. Another processor or version of PyTorch changes the last digits, and with them a
+message or two.
 """
 
 import argparse
 import json
 import os
 import platform
+import random
 import re
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -48,31 +51,31 @@ from llmbook_utils.runs.results import versions
 EPOCHS = 2
 LR = {"full": 5e-4, "lora": 2e-3}
 ATTENTION, FEED_FORWARD = LAYERS[:2], LAYERS[2:]
-# what is trained: the run's name, the rank, 0 for all weights, and the layers with LoRA
-RUNS: dict[str, tuple[int, Sequence[str]]] = {
-    "full": (0, ()),
-    "rank 8": (8, LAYERS),
-    "rank 1": (1, LAYERS),
-    "rank 16": (16, LAYERS),
-    "rank 4": (4, LAYERS),
-    "rank 2": (2, LAYERS),
-    "attention": (8, ATTENTION),
-    "feed-forward": (8, FEED_FORWARD),
-}
+FEW = 1000  # training messages of most runs, drawn by the seed
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained, on how many messages."""
+
+    name: str
+    rank: int = 8  # 0: all weights
+    layers: Sequence[str] = LAYERS  # that have LoRA
+    examples: int | None = FEW  # None: all
+
+
+RUNS = [
+    Run("all messages, full", 0, examples=None),
+    Run("all messages, rank 8", examples=None),
+    Run("full", 0),
+    *[Run(f"rank {rank}", rank) for rank in (1, 2, 4, 8, 16)],
+    Run("attention", layers=ATTENTION),
+    Run("feed-forward", layers=FEED_FORWARD),
+]
 SEEDS = (0, 1, 2)
-SHIPPED = ("rank 8", 0)  # the adapter that comes with the book
-KEPT = [
-    0,
-    1,
-    2,
-    4,
-    8,
-    16,
-    32,
-    64,
-    128,
-    256,
-]  # singular values that are kept of a change
+SHIPPED = ("all messages, rank 8", 0)  # the adapter that comes with the book
+# singular values that are kept of a change
+KEPT = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
 class Data:
@@ -83,6 +86,10 @@ class Data:
         every = read_labeled(fetch("sms-spam"))
         parts = split(drop_near_duplicates(every))
         self.train, self.validation, self.test = parts
+
+    def examples(self, n: int | None, seed: int) -> list[Message]:
+        """`n` messages of the training part, or all."""
+        return self.train if n is None else random.Random(seed).sample(self.train, n)
 
     def counts(self, model: GPTModel, messages: Sequence[Message]) -> dict[str, Any]:
         """What the verdicts on messages are worth."""
@@ -101,37 +108,34 @@ class Data:
         }
 
 
-def build(rank: int, layers: Sequence[str], seed: int) -> GPTModel:
+def build(run: Run, seed: int) -> GPTModel:
     """`mini` with a new head, ready for a run."""
     model = replace_head(load_pretrained("mini")[0], seed=seed)
-    if not rank:
-        return model.requires_grad_(True)
     torch.manual_seed(seed)
-    return add_lora(model, rank, 2 * rank, layers)
+    return add_lora(model, run.rank, 2 * run.rank, run.layers) if run.rank else model
 
 
-def run(data: Data, name: str, seed: int) -> tuple[GPTModel, dict[str, Any]]:
-    """Train once, and measure."""
-    rank, layers = RUNS[name]
-    model = build(rank, layers, seed)
-    lr = LR["lora" if rank else "full"]
+def measure(data: Data, run: Run, seed: int) -> tuple[GPTModel, dict[str, Any]]:
+    """Train once, and judge."""
+    model, lr = build(run, seed), LR["lora" if run.rank else "full"]
+    messages = data.examples(run.examples, seed)
     start = time.process_time()
     history = fine_tune(
-        model, data.tokenizer, data.train, epochs=EPOCHS, lr=lr, seed=seed
+        model, data.tokenizer, messages, epochs=EPOCHS, lr=lr, seed=seed
     )
     seconds = time.process_time() - start
     trained, total = trainable_parameters(model)
     losses = [record["loss"] for record in history.records]
     return model.eval(), {
-        "run": name,
-        "rank": rank,
+        "run": run.name,
+        "rank": run.rank,
+        "examples": len(messages),
         "seed": seed,
         "trained": trained,
         "parameters": total,
-        "lr": lr,
         "steps": len(losses),
         "seconds": round(seconds, 1),
-        "last_loss": round(sum(losses[-50:]) / 50, 5),
+        "last_loss": round(sum(losses[-50:]) / len(losses[-50:]), 5),
         "validation": data.counts(model, data.validation),
         "test": data.counts(model, data.test),
     }
@@ -218,7 +222,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--adapter", type=Path, required=True)
-    parser.add_argument("--only", nargs="*", default=list(RUNS), choices=list(RUNS))
+    parser.add_argument("--only", nargs="*", default=[run.name for run in RUNS])
     parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -229,15 +233,15 @@ def main() -> None:
         else about(data)
     )
     done = {(r["run"], r["seed"]) for r in record["runs"]}
-    for name, seed in ((name, seed) for name in options.only for seed in options.seeds):
-        if (name, seed) in done:
+    for run, seed in ((run, seed) for run in RUNS for seed in options.seeds):
+        if run.name not in options.only or (run.name, seed) in done:
             continue
-        model, result = run(data, name, seed)
+        model, result = measure(data, run, seed)
         record["runs"].append(result)
-        print(name, seed, result["seconds"], result["test"], flush=True)
-        if (name, seed) == SHIPPED:
+        print(run.name, seed, result["seconds"], result["test"], flush=True)
+        if (run.name, seed) == SHIPPED:
             save_adapter(model, options.adapter, torch.float16)
-        if (name, seed) == ("full", SEEDS[0]):
+        if (run, seed) == (RUNS[0], SEEDS[0]):
             record["change"] = {"seed": seed, "layers": changes(model)}
             record["change"]["kept"] = list(kept(data, model))
         write(record, options.out)

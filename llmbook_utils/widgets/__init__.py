@@ -17,6 +17,7 @@ from llmbook_utils.widgets.explorer import TokenizerExplorer
 from llmbook_utils.widgets.live import shipped_files
 from llmbook_utils.widgets.model_map import ModelMap
 from llmbook_utils.widgets.question import QuickQuestion
+from llmbook_utils.widgets.rank_explorer import RankExplorer
 from llmbook_utils.widgets.sampling_lab import SamplingLab
 from llmbook_utils.widgets.schedule_designer import ScheduleDesigner
 from llmbook_utils.widgets.time_machine import TrainingTimeMachine
@@ -29,6 +30,7 @@ __all__ = [
     "EmbeddingMap",
     "ModelMap",
     "QuickQuestion",
+    "RankExplorer",
     "SamplingLab",
     "ScheduleDesigner",
     "SlidingWindow",
@@ -49,6 +51,7 @@ WIDGETS: tuple[type[BookWidget], ...] = (
     ModelMap,
     TrainingTimeMachine,
     ScheduleDesigner,
+    RankExplorer,
 )
 
 
