@@ -158,15 +158,15 @@ class RankExplorer {
     return `At rank ${now.rank}, ${percent(missingAt(layer.missing, now.rank))} of the norm of what training changed in ${of} is missing; of a random matrix it would be ${percent(missingAt(this.random, now.rank))}. ${size} With this rank in all matrices the classifier gets ${grouped(now.right)} of ${grouped(shown.messages)} test messages right; with the whole change ${grouped(last.right)}.`;
   }
 
-  /** Marks across: the measured ranks that have room. */
+  /** Marks across: the last rank, and those before it that have room. */
   #across(plot) {
-    let end = -Infinity;
+    let next = Infinity;
     /** @type {[number, string][]} */
     const marks = [];
-    for (const { rank } of this.shown.kept) {
-      if (plot.x(rank) - end < 26) continue;
+    for (const { rank } of [...this.shown.kept].reverse()) {
+      if (next - plot.x(rank) < 34) continue;
       marks.push([rank, String(rank)]);
-      end = plot.x(rank);
+      next = plot.x(rank);
     }
     return marks;
   }
