@@ -49,7 +49,7 @@ from llmbook_utils.pretrained import load_pretrained
 from llmbook_utils.runs.results import versions
 
 EPOCHS = 2
-LR = {"full": 5e-4, "lora": 2e-3}
+LR = {"full": 5e-4, "lora": 1e-3}
 ATTENTION, FEED_FORWARD = LAYERS[:2], LAYERS[2:]
 FEW = 1000  # training messages of most runs, drawn by the seed
 
