@@ -16,6 +16,7 @@ from llmbook_utils.widgets import (
     EmbeddingMap,
     ModelMap,
     QuickQuestion,
+    RankExplorer,
     SamplingLab,
     ScheduleDesigner,
     SlidingWindow,
@@ -56,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ModelMap("The old king"),
         TrainingTimeMachine(),
         ScheduleDesigner(),
+        RankExplorer(),
     ]
     assert [widget.module for widget in every] == NAMES
     folder = site_folder(tmp_path_factory.mktemp("web"), {"all": html(*every)})
