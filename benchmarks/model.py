@@ -1,13 +1,16 @@
 """Our GPT beside `transformers` on the same weights and data, in one run.
 
     python benchmarks/model.py [--shapes mini gpt2] [--only train generate load]
+                               [--kinds float32 bfloat16] [--runs 5]
 
 Training steps (forward, loss, backward, clipping, AdamW) in float32 and under bfloat16
-autocast, greedy generation with a cache, and loading. Both sides run in turn, after a
-warm-up; the table has medians. `transformers` runs its fused attention, and as its loss
-PyTorch's cross-entropy. Memory is measured in processes of their own, on Linux: the
-most private memory, without files that are mapped, beyond what was there before the
-model. The last lines are the limits of the machine, measured in the same run.
+autocast, greedy generation with a cache, and loading. A processor that has no
+instructions for bfloat16 takes minutes for a step: leave that kind out there. Both
+sides run in turn, after a warm-up; the table has medians. `transformers` runs its fused
+attention, and as its loss PyTorch's cross-entropy. Memory is measured in processes of
+their own, on Linux: the most private memory, without files that are mapped, beyond what
+was there before the model. The last lines are the limits of the machine, measured in
+the same run.
 """
 
 import argparse
@@ -146,10 +149,10 @@ def memory(what: str, name: str, kind: str, folder: Path) -> tuple[float, float]
     return found[0], found[1]
 
 
-def train_rows(name: str, folder: Path, runs: int) -> None:
+def train_rows(name: str, folder: Path, runs: int, kinds: list[str]) -> None:
     config, batch, length = SHAPES[name]
     ids = some_ids(config, batch, length + 1)
-    for kind in KINDS:
+    for kind in kinds:
         steps = our_step(folder, ids, kind), their_step(folder, ids, kind)
         what = f"training step, {name}, {kind}, {batch} × {length}"
         row(f"{what}, s", *in_turn(runs, *steps))
@@ -218,13 +221,18 @@ def limits() -> None:
     print(f"a vector by 768 × 50,257: {gigabytes / read:.0f} GB of weights a second")
 
 
-ROWS = {"train": train_rows, "generate": generate_rows, "load": load_rows}
+ROWS: dict[str, Callable[..., None]] = {
+    "train": train_rows,
+    "generate": generate_rows,
+    "load": load_rows,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", nargs="+", default=[*SHAPES], choices=[*SHAPES])
     parser.add_argument("--only", nargs="+", default=[*ROWS], choices=[*ROWS])
+    parser.add_argument("--kinds", nargs="+", default=[*KINDS], choices=[*KINDS])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--memory", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -242,7 +250,8 @@ def main() -> None:
             torch.manual_seed(0)
             save_pretrained(GPTModel(SHAPES[name][0]), TOKENIZER, folder)
             for rows in args.only:
-                ROWS[rows](name, Path(folder), args.runs)
+                kinds = (args.kinds,) if rows == "train" else ()
+                ROWS[rows](name, Path(folder), args.runs, *kinds)
     limits()
 
 

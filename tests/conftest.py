@@ -145,7 +145,7 @@ def address(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def open_page(browser: "Browser", address: str) -> "Iterator[Callable[..., Page]]":
-    """`open_page(name, **options)` opens a page of the `folder` and waits for its widgets.
+    """`open_page(name, **options)` opens a page of the `folder`, waits for its widgets and opens their folds.
 
     At the end nothing may have failed, spoken in the console or asked another host.
     """

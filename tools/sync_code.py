@@ -3,8 +3,9 @@
 A code cell tagged `lib:<module>` gets the exact text of the definitions that it names;
 it may hold their old text or only their names, one a line. A Markdown cell tagged
 `hints:<number>` gets that exercise's three hints. Cells tagged `page-check` are taken off the
-site and collapsed in notebooks, and the minutes that a page states are written. Nothing else
-is touched, outputs and cell ids included. `--check` writes nothing and fails where a page is
+site and collapsed in notebooks, the minutes that a page states are written, and so is the
+line of each entry of Appendix B that says where it is cited. Nothing else is touched, outputs
+and cell ids included. `--check` writes nothing and fails where a page is
 out of date.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
+from back_links import REFERENCES, with_back_links
 from minutes import stamp, stamp_map
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -142,6 +144,23 @@ def pages() -> list[Path]:
     ]
 
 
+def sync_references(check: bool) -> bool:
+    """Write where the entries of Appendix B are cited; tell whether that changes it."""
+    path = ROOT / REFERENCES
+    cited = [page for page in pages() if page.name[:2] != "c-"]  # not in the solutions
+    notebooks = (
+        (page.relative_to(ROOT).as_posix(), nbformat.read(page, as_version=4))
+        for page in cited
+    )
+    before = path.read_text(encoding="utf-8")
+    after = with_back_links(before, notebooks)
+    if after != before and not check:
+        path.write_text(after, encoding="utf-8")
+    if after != before:
+        print(f"{REFERENCES}: {'out of date' if check else 'wrote'} its back links")
+    return after != before
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only report")
@@ -158,6 +177,7 @@ def main() -> int:
         if changed:
             print(f"{page}: {'out of date' if check else 'wrote'} {', '.join(changed)}")
         failed |= check and bool(changed)
+    failed |= sync_references(check) and check
     return int(failed)
 
 

@@ -1,4 +1,4 @@
-"""Where the repository and the published book are; nothing but text, so the tools share it."""
+"""Where the repository, the published book and its headings are; nothing but text, so the tools share it."""
 
 import re
 
@@ -22,3 +22,8 @@ def pages_url(url: str) -> str:
     owner, name = parse(url)
     host = f"{owner.lower()}.github.io"
     return f"https://{host}/" if name.lower() == host else f"https://{host}/{name}/"
+
+
+def slug(title: str) -> str:
+    """A heading's anchor as the site makes it: "2.5 Byte pairs" -> "25-byte-pairs"."""
+    return re.sub(r"[^\w\- ]", "", title.strip().lower().replace(" ", "-"))

@@ -12,7 +12,7 @@ from sphinx.util import logging
 HEAD = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>\s*", re.DOTALL)
 SIZE = re.compile(r'(<svg[^>]*?) width="[\d.]+pt" height="[\d.]+pt"')
 ID = re.compile(r'(\bid="|xlink:href="#|url\(#)')
-FONT = re.compile(r"font-family: [^;]*; ")  # the page's own
+FONT = re.compile(r"(?:; )?font-family: [^;\"]*")  # the page's own
 WIDE = 400  # points; a plot of two panels scrolls by itself on a phone
 
 logger = logging.getLogger(__name__)

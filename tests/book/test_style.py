@@ -2,11 +2,11 @@
 
 import re
 
-import form_rules  # noqa: F401 - it adds its rules to RULES
 import pytest
 from book import CHAPTERS, NOTEBOOKS, PAGES, ROOT
 from book_glossary import glossary_faults, map_faults
 from book_rules import RULES
+from form_rules import long_chapters_keep_to_their_time  # its rules are in RULES, too
 
 from llmbook_utils import widgets
 
@@ -23,6 +23,14 @@ def test_there_is_a_book():
 def test_page(rule, page):
     faults = list(rule(page))
     assert not faults, f"{page.path}: {rule.__doc__}\n" + "\n".join(faults)
+
+
+def test_a_chapter_in_several_pages_keeps_to_its_time():
+    faults = list(long_chapters_keep_to_their_time(NOTEBOOKS))
+    assert not faults, "\n".join(faults)
+    short = " ".join(long_chapters_keep_to_their_time(NOTEBOOKS, words=10, minutes=20))
+    assert "chapter 05 has" in short
+    assert "chapter 05 takes" in short
 
 
 def test_glossary():

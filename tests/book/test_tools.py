@@ -3,6 +3,7 @@
 import nbformat
 import pytest
 import sync_code
+from back_links import REFERENCES
 from execute import WIDGET_VIEW, execute, merge_streams, normalize
 from nbformat import v4
 from sync_code import definitions, library_text, named_in, sync, wanted
@@ -65,8 +66,9 @@ def book(tmp_path, monkeypatch):
     """Make a book of one page and one module, and return the page's path."""
     monkeypatch.setattr(sync_code, "ROOT", tmp_path)
     monkeypatch.setattr("sys.argv", ["sync_code.py"])
-    for folder in ("llmbook_utils", "chapters"):
+    for folder in ("llmbook_utils", "chapters", "appendices"):
         (tmp_path / folder).mkdir()
+    (tmp_path / REFERENCES).write_text("# References\n", encoding="utf-8")
     (tmp_path / "llmbook_utils" / "sums.py").write_text(LIBRARY, encoding="utf-8")
     cells = [
         v4.new_code_cell("total", id="shown", metadata={"tags": ["lib:sums"]}),

@@ -75,7 +75,7 @@ def test_a_reader_sees_the_example_and_then_any_words(user: Reader) -> None:
     expect(words(page)).to_have_count(9)
     expect(summary(page)).to_contain_text("Nearest to “king” are “queen” (0.71)")
     choose(user, 4)
-    expect(page.locator(".bw-model")).to_have_class("bw-model bw-wanted")
+    expect(page.locator(".bw-need")).to_contain_text("the model has to compute it")
     expect(summary(page)).to_contain_text("Nearest to “king”")
     load(page)
     choose(user, 4)

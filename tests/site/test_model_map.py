@@ -50,6 +50,18 @@ def folder(
 Open = Callable[..., Page]
 
 
+@pytest.fixture
+def open_map(open_page: Open) -> Open:
+    """Opens a page with a map and one calculation in it."""
+
+    def opened(*args: Any, **options: Any) -> Page:
+        page = open_page(*args, **options)
+        page.get_by_role("button", name="See how one number came about").click()
+        return page
+
+    return opened
+
+
 def stage(page: Page, name: str) -> Locator:
     exactly = re.compile(rf"^{re.escape(name)}$")
     named = page.locator(".bw-map-name").filter(has_text=exactly)
@@ -83,6 +95,9 @@ def traced(text: str, name: str) -> torch.Tensor:
 
 def test_the_whole_is_there_before_any_model(open_page: Open) -> None:
     page = open_page()
+    assert page.locator(".bw-map-panel").count() == 0
+    assert page.locator(".bw-map-name").count() == 13
+    stage(page, "blocks.0").click()
     names = page.locator(".bw-map-name").all_inner_texts()
     assert names[:5] == [
         *("tokens", "token_embedding", "position_embedding", "embedding", "blocks.0")
@@ -118,8 +133,8 @@ def test_the_whole_is_there_before_any_model(open_page: Open) -> None:
     assert min(colors) > 5
 
 
-def test_the_way_back_to_the_table_and_forth(open_page: Open) -> None:
-    page = open_page()
+def test_the_way_back_to_the_table_and_forth(open_map: Open) -> None:
+    page = open_map()
     expect(title(page)).to_contain_text("How blocks.0.attention.scores[")
     # what is written adds up: the products, the others, their sum, the root
     *products, others = rows(page, ".bw-map-how .bw-scroll")
@@ -154,14 +169,14 @@ def test_the_way_back_to_the_table_and_forth(open_page: Open) -> None:
 
 
 def test_what_is_not_stored_is_asked_of_the_model_that_the_reader_loads(
-    open_page: Open,
+    open_map: Open,
 ) -> None:
-    page = open_page()
+    page = open_map()
     page.get_by_role("grid").focus()
     page.keyboard.press("ArrowLeft")
     expect(page.locator(".bw-map-how")).to_be_hidden()
     how(page).click()
-    callout = page.locator(".bw-map-callout")
+    callout = page.locator(".bw-need")
     expect(callout).to_contain_text("the model has to compute it")
     stage(page, "blocks.3").click()
     expect(stage(page, "blocks.3")).to_have_attribute("aria-expanded", "false")
@@ -176,9 +191,9 @@ def test_what_is_not_stored_is_asked_of_the_model_that_the_reader_loads(
 
 
 @pytest.fixture
-def exact(open_page: Open) -> Page:
+def exact(open_map: Open) -> Page:
     """With mini from its own files, whose weights are not rounded to 8 bits."""
-    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    page = open_map(permissions=["clipboard-read", "clipboard-write"])
     adopt(page, SHIPPED["mini"])
     return page
 
@@ -246,8 +261,8 @@ def test_probabilities_are_explained_from_the_logits(exact: Page) -> None:
 
 
 @pytest.mark.parametrize("way", ["mouse", "touch", "keyboard"])
-def test_cells_heads_and_stages_by_all_means(open_page: Open, way: str) -> None:
-    page = open_page(has_touch=way == "touch")
+def test_cells_heads_and_stages_by_all_means(open_map: Open, way: str) -> None:
+    page = open_map(has_touch=way == "touch")
     reader = Reader(page, way)
     reader.press(stage(page, "attention.k"))
     page.get_by_label("Head", exact=True).select_option("6")
@@ -282,8 +297,8 @@ def test_cells_heads_and_stages_by_all_means(open_page: Open, way: str) -> None:
     expect(page.locator(".bw-map-panel")).to_have_count(0)
 
 
-def test_texts_that_are_empty_strange_or_long(open_page: Open) -> None:
-    page = open_page()
+def test_texts_that_are_empty_strange_or_long(open_map: Open) -> None:
+    page = open_map()
     load(page)
     text_field(page).fill("")
     expect(page.locator(".bw-notes")).to_contain_text("there is no text")
@@ -300,8 +315,8 @@ def test_texts_that_are_empty_strange_or_long(open_page: Open) -> None:
     expect(page.locator(".bw-summary")).to_contain_text("reads 6 tokens")
 
 
-def test_a_model_of_ones_own(open_page: Open, folder: Path) -> None:
-    page = open_page()
+def test_a_model_of_ones_own(open_map: Open, folder: Path) -> None:
+    page = open_map()
     adopt(page, folder / "own")
     expect(page.locator(".bw-map-block")).to_have_count(SMALL.n_layers)
     expect(stage(page, "logits")).to_contain_text(f"× {SMALL.vocab_size}, the table")
@@ -314,8 +329,8 @@ def test_a_model_of_ones_own(open_page: Open, folder: Path) -> None:
     expect(page.locator(".bw-map-block")).to_have_count(6)
 
 
-def test_the_numbers_can_be_copied(open_page: Open) -> None:
-    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+def test_the_numbers_can_be_copied(open_map: Open) -> None:
+    page = open_map(permissions=["clipboard-read", "clipboard-write"])
     stage(page, "residual").click()
     page.get_by_role("button", name="Copy the numbers as Python").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -334,9 +349,9 @@ def test_the_numbers_can_be_copied(open_page: Open) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing_and_the_page_does_not_scroll_sideways(
-    open_page: Open, theme: str, width: int
+    open_map: Open, theme: str, width: int
 ) -> None:
-    page = open_page(theme, viewport={"width": width, "height": 844})
+    page = open_map(theme, viewport={"width": width, "height": 844})
     page.wait_for_timeout(200)
     assert_clean(page)
     if width == 390:
@@ -349,8 +364,8 @@ def test_axe_finds_nothing_and_the_page_does_not_scroll_sideways(
     assert_clean(page)
 
 
-def test_the_theme_can_change_while_the_page_is_open(open_page: Open) -> None:
-    page = open_page()
+def test_the_theme_can_change_while_the_page_is_open(open_map: Open) -> None:
+    page = open_map()
     cell = page.get_by_role("gridcell").first
     before = cell.evaluate("cell => getComputedStyle(cell).backgroundColor")
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
@@ -366,8 +381,8 @@ def turn_to(page: Page, name: str) -> None:
     stage(page, name).click()
 
 
-def test_the_page_stays_free(open_page: Open) -> None:
-    page = open_page()
+def test_the_page_stays_free(open_map: Open) -> None:
+    page = open_map()
     load(page)
     text_field(page).fill("the old king had a son " * 20)
     expect(page.locator(".bw-summary")).to_contain_text("reads 24 tokens")
@@ -391,8 +406,8 @@ def test_the_page_stays_free(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("where", ["stage", "panel"])
-def test_the_focus_stays_when_a_model_arrives(open_page: Open, where: str) -> None:
-    page = open_page()
+def test_the_focus_stays_when_a_model_arrives(open_map: Open, where: str) -> None:
+    page = open_map()
     stage(page, "final_norm").click()
     focused = stage(page, "final_norm") if where == "stage" else how(page)
     focused.focus()

@@ -18,17 +18,15 @@ pytestmark = pytest.mark.site
 
 PAGES = [f"{page}.html" for page in build_site.pages()]
 ALL = [*PAGES, "search.html?q=token", "404.html"]
-# width, theme, the rules of axe and the blocks of code that it reads; contrast takes seconds on a long page, but it
-# is the same at every width and in every block of code, and all other rules give the same in both themes
+# width and height, and each theme with the rules of axe; the first is the one that the page is opened in. Contrast takes
+# seconds on a long page, but it is the same at every width, and all other rules give the same in both themes
+CONTRAST = "color-contrast"
 LOOKS = {
-    "light": (1280, "light", {"rules": {}, "blocks": 5}),
-    "dark": (1280, "dark", {"rules": {"runOnly": ["color-contrast"]}, "blocks": 5}),
+    "wide": ((1280, 720), {"light": {}, "dark": {"runOnly": [CONTRAST]}}),
     "narrow": (
-        390,
-        "light",
-        {"rules": {"rules": {"color-contrast": {"enabled": False}}}, "blocks": 1000},
+        (390, 844),
+        {"dark": None, "light": {"rules": {CONTRAST: {"enabled": False}}}},
     ),
-    "narrow-dark": (390, "dark", None),
 }
 LARGEST = 400_000  # bytes
 MOST_CODE = 70_000
@@ -45,17 +43,34 @@ WIDER = """() => {
 }"""
 CUT = """() => [...document.querySelectorAll("article div.highlight pre")]
   .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 80))"""
+# text of a figure or plot that is smaller than 12 px, or that lies beyond the edge of the screen
+SMALL = """() => [...document.querySelectorAll("figure.bw-figure text, .bw-plot text")]
+  .filter(e => {
+    const { a, b } = e.getScreenCTM();
+    const { left, right } = e.getBoundingClientRect();
+    const beyond = !e.closest(".bw-plot-wide") && (left < -1 || right > innerWidth + 1);
+    return parseFloat(getComputedStyle(e).fontSize) * Math.hypot(a, b) < 11.95 || beyond;
+  })
+  .map(e => `${e.closest("figure, .bw-plot").getAttribute("aria-label") ?? ""} ${e.textContent}`)"""
 MOUNTS = """() => [...document.querySelectorAll(".bw-mount")]
   .filter(e => e.dataset.bwReady !== "1").map(e => `${e.dataset.bwModule}: ${e.dataset.bwError ?? "not mounted"}`)"""
+# the first control of a widget and what it changes, seen together
+APART = """() => [...document.querySelectorAll(".bw-mount")].flatMap(mount => {
+  const boxes = ["control", "picture"].map(name => mount.querySelector(`[data-bw-${name}]`)?.getBoundingClientRect());
+  const name = mount.dataset.bwModule;
+  if (boxes.some(box => !box?.width || !box.height)) return [`${name}: no control or no picture is seen`];
+  const high = Math.max(...boxes.map(box => box.bottom)) - Math.min(...boxes.map(box => box.top));
+  return high <= innerHeight ? [] : [`${name}: ${Math.round(high)} px, the window has ${innerHeight}`];
+})"""
+THEMED = "theme => document.documentElement.dataset.theme === theme"
 SETTLED = "mount => mount.dataset.bwReady || mount.dataset.bwError"
 MATH = """() => [...document.querySelectorAll(".math")]
   .filter(e => !e.querySelector("mjx-container") || e.querySelector("mjx-merror")).map(e => e.textContent)"""
-VIOLATIONS = """async ({ rules, blocks }) => {
-  const exclude = [...document.querySelectorAll(".highlight")].slice(blocks);
-  const options = { resultTypes: ["violations"], preload: false, ...rules };
-  return (await axe.run({ exclude }, options)).violations
-    .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target} ${n.html.slice(0, 200)}`));
-}"""
+# code has the same few colors in every block: five keep them, and axe is spared half of the page's elements
+PLAIN = """() => [...document.querySelectorAll(".highlight pre")].slice(5)
+  .forEach(e => { e.textContent = e.textContent; })"""
+VIOLATIONS = """async rules => (await axe.run({ resultTypes: ["violations"], preload: false, ...rules })).violations
+  .flatMap(v => v.nodes.map(n => `${v.id}: ${n.target} ${n.html.slice(0, 200)}`))"""
 # "none" gives 0s; a very short duration would still make each of thousands of elements a transition to compute
 MOVING = """() => [...document.querySelectorAll("*")]
   .filter(e => {
@@ -68,15 +83,17 @@ STATES = """() => [...document.querySelectorAll('.bw-mount script[type="applicat
 
 @dataclass
 class Visit:
-    """What one opening of a page showed."""
+    """What one opening of a page showed, first in one theme and then in the other."""
 
     page: str
-    theme: str
-    wanted: str
+    wanted: list[str]
     log: Log
+    themes: list[str] = field(default_factory=list)
     wider: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
+    small: list[str] = field(default_factory=list)
     unmounted: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
     unrendered: list[str] = field(default_factory=list)
     moving: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -95,25 +112,36 @@ def scroll_through(page: object) -> None:
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
 
 
-def visit_page(page: object, name: str, theme: str, axe: dict | None) -> Visit:
+def look_at(page: object, seen: Visit, axe: dict | None) -> None:
+    """Note what may differ from theme to theme."""
+    seen.themes.append(page.evaluate("document.documentElement.dataset.theme"))
+    seen.unmounted += page.evaluate(MOUNTS)
+    seen.moving += page.evaluate(MOVING)
+    if axe is not None:
+        seen.violations += page.evaluate(VIOLATIONS, axe)
+
+
+def visit_page(page: object, name: str, themes: dict[str, dict | None]) -> Visit:
     page.goto(name)
     scroll_through(page)
     page.evaluate("window.MathJax?.startup?.promise")
-    seen = Visit(
-        name, page.evaluate("document.documentElement.dataset.theme"), theme, page.log
+    seen = Visit(name, list(themes), page.log)
+    seen.apart = page.evaluate(APART)
+    page.evaluate(
+        "document.querySelectorAll('.bw details').forEach(e => e.open = true)"
     )
-    seen.wider, seen.unmounted, seen.unrendered = (
-        page.evaluate(WIDER),
-        page.evaluate(MOUNTS),
-        page.evaluate(MATH),
-    )
-    seen.moving = page.evaluate(MOVING)
+    seen.wider = page.evaluate(WIDER)
+    seen.unrendered = page.evaluate(MATH)
     if page.viewport_size["width"] >= 1280:
         seen.cut = page.evaluate(CUT)
+    seen.small = page.evaluate(SMALL)
     seen.states = page.evaluate(STATES)
-    if axe is not None:
-        page.evaluate(AXE)
-        seen.violations = page.evaluate(VIOLATIONS, axe)
+    page.evaluate(PLAIN)
+    page.evaluate(AXE)
+    for theme, axe in themes.items():
+        page.emulate_media(color_scheme=theme)
+        page.wait_for_function(THEMED, arg=theme, timeout=PATIENCE)
+        look_at(page, seen, axe)
     return seen
 
 
@@ -126,13 +154,13 @@ def visit(
     request: pytest.FixtureRequest, open_context: Callable[..., object]
 ) -> Iterator[Visit]:
     name, look = request.param
-    width, theme, axe = LOOKS[look]
+    (width, height), themes = LOOKS[look]
     with open_context(
-        viewport={"width": width, "height": 900},
-        color_scheme=theme,
+        viewport={"width": width, "height": height},
+        color_scheme=next(iter(themes)),
         reduced_motion="reduce",
     ) as page:
-        yield visit_page(page, name, theme, axe)
+        yield visit_page(page, name, themes)
 
 
 def test_asks_no_other_host(visit: Visit) -> None:
@@ -149,11 +177,15 @@ def test_the_console_is_silent(visit: Visit) -> None:
 
 
 def test_follows_the_reader_s_theme(visit: Visit) -> None:
-    assert visit.theme == visit.wanted
+    assert visit.themes == visit.wanted
 
 
 def test_widgets_stand(visit: Visit) -> None:
     assert visit.unmounted == []
+
+
+def test_a_control_and_what_it_changes_are_on_one_screen(visit: Visit) -> None:
+    assert visit.apart == []
 
 
 def test_nothing_scrolls_sideways(visit: Visit) -> None:
@@ -162,6 +194,10 @@ def test_nothing_scrolls_sideways(visit: Visit) -> None:
 
 def test_no_code_is_cut_off_on_a_laptop(visit: Visit) -> None:
     assert visit.cut == []
+
+
+def test_text_in_figures_can_be_read(visit: Visit) -> None:
+    assert visit.small == []
 
 
 def test_nothing_moves_for_a_reader_who_asks_for_reduced_motion(visit: Visit) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import nbformat
+from book_site.address import slug as slug
 from book_site.reading_time import FENCE, MATH, widgets_of
 from nbformat import NotebookNode
 from table_of_contents import FIXED
@@ -23,11 +24,6 @@ def plain(markdown: str) -> str:
     """Leave out code blocks and formulas, and of code spans all but their words."""
     text = MATH.sub("", FENCE.sub("", markdown))
     return SPAN.sub(lambda span: re.sub(r"[^\w ]", "", span[1]), text)
-
-
-def slug(title: str) -> str:
-    """Make a heading's anchor as the site does: "2.5 Byte pairs" -> "25-byte-pairs"."""
-    return re.sub(r"[^\w\- ]", "", title.strip().lower().replace(" ", "-"))
 
 
 @dataclass(frozen=True)

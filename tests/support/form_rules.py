@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections import defaultdict
 
 from book import FENCE, tags
 from book_rules import name, rule
@@ -21,6 +22,7 @@ HEADING = re.compile(r"^(#{1,3}) +(.+)", re.MULTILINE)
 PREDICT = "> **Predict.**"
 UNSEEN = {"remove-cell", "remove-input", "page-check"}
 WORDS, MINUTES, SECTION_MINUTES, COLUMNS = 6000, 120, 40, 88
+LONG = (7500, 150)  # words and minutes of a chapter in several pages
 
 
 def headings(cell) -> list[re.Match[str]]:
@@ -115,6 +117,23 @@ def main_line_keeps_to_its_time(page):
         if main_line(parts, section) > SECTION_MINUTES:
             minutes = f"{main_line(parts, section):.0f} minutes"
             yield f"{section!r} takes {minutes}, not {SECTION_MINUTES} at most"
+
+
+def long_chapters_keep_to_their_time(pages, words=LONG[0], minutes=LONG[1]):
+    """A chapter in several pages: at most 7,500 words and 150 minutes together."""
+    chapters = defaultdict(list)
+    for page in pages:
+        if found := re.match(r"chapters/(\d+)", page.path):
+            chapters[found[1]].append(measure(page.notebook))
+    for number, measured in chapters.items():
+        if len(measured) == 1:
+            continue  # `main_line_keeps_to_its_time` holds it
+        parts = [part for page in measured for part in page]
+        read = sum(part.words for part in parts if part.kind == "main")
+        if read > words:
+            yield f"chapter {number} has {read} words, not {words} at most"
+        if main_line(parts) > minutes:
+            yield f"chapter {number} takes {main_line(parts):.0f} minutes, not {minutes}"
 
 
 @rule

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-# each parameter of these tests, as `[intro.html-dark]`, is a part of its own
+# each parameter of these tests, as `[intro.html-wide]`, is a part of its own
 IN_PARTS = ("tests/site/test_pages.py",)
 
 
 def part_of(nodeid: str) -> str:
     """The name of the part that a test belongs to: a process runs it as a whole.
 
-    >>> part_of("tests/site/test_pages.py::test_widgets_stand[intro.html-dark]")
-    'tests/site/test_pages.py[intro.html-dark]'
+    >>> part_of("tests/site/test_pages.py::test_widgets_stand[intro.html-wide]")
+    'tests/site/test_pages.py[intro.html-wide]'
     >>> part_of("tests/unit/test_env.py::test_on[1]")
     'tests/unit/test_env.py'
     """

@@ -14,6 +14,7 @@ from llmbook_utils.widgets import write_site_files
 from llmbook_utils.widgets.base import BookWidget
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+OPEN = "document.querySelectorAll('.bw .bw-fold').forEach(e => e.open = true)"
 WAYS = ("mouse", "touch", "keyboard")
 
 
@@ -44,11 +45,13 @@ def both_themes(*widgets: BookWidget) -> dict[str, str]:
     return {theme: html(*widgets, theme=theme) for theme in ("light", "dark")}
 
 
-def mount_all(page: Page) -> None:
-    """Wait until each widget of the page works."""
+def mount_all(page: Page, folds: bool = True) -> None:
+    """Wait until each widget of the page works, and open what it shows on demand."""
     for mount in page.locator(".bw-mount").all():
         mount.scroll_into_view_if_needed()
         expect(mount).to_have_attribute("data-bw-ready", "1")
+    if folds:
+        page.evaluate(OPEN)
 
 
 class Reader:

@@ -95,6 +95,25 @@ export function frame(title, ...children) {
 }
 
 /**
+ * What comes on demand: it keeps its state while it is closed.
+ * @param {string} title
+ * @param {...Node} children
+ */
+export const fold = (title, ...children) =>
+  h("details", { class: "bw-details bw-fold" }, h("summary", {}, title), ...children);
+
+/**
+ * Name what a widget opens on: the first control and the picture that it changes. Both are on one
+ * screen; a test says so.
+ * @param {HTMLElement} control
+ * @param {HTMLElement} picture
+ */
+export function opensOn(control, picture) {
+  control.dataset.bwControl = "";
+  picture.dataset.bwPicture = "";
+}
+
+/**
  * Numbers with their names, side by side.
  * @param {string[][]} pairs  (name, number)
  */

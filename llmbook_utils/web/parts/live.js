@@ -122,6 +122,9 @@ export class Live {
     this.timer = 0;
     this.config = model.get("model").config;
     this.pending = new Map(); // seq -> {channel, receive}
+    /** What waits for the model. @type {(() => void) | null} */
+    this.wanted = null;
+    this.callout = h("div", { class: "bw-note bw-need", role: "status" });
     this.listen = (content, buffers) => this.#receive(content, buffers ?? []);
     model.on("msg:custom", this.listen);
     this.field = h("textarea", {
@@ -165,6 +168,20 @@ export class Live {
   /** Whether requests are answered. */
   get ready() {
     return this.state === "ready" || this.state === "kernel";
+  }
+
+  /**
+   * Say beside what was touched that it needs the model, and load it there; a model that is at hand
+   * comes by itself.
+   * @param {HTMLElement} anchor
+   * @param {(() => void) | null} [then]  what is done when the model has answered for the text
+   */
+  need(anchor, then = null) {
+    if (this.ready) return;
+    this.wanted = then;
+    anchor.after(this.callout);
+    if (this.kept && this.state === "absent") this.load();
+    this.#drawCallout();
   }
 
   /** What a button says that loads the model on its way: " (loads 6.0 MB, once)", or nothing. */
@@ -351,9 +368,43 @@ export class Live {
     this.kept = kept; // it can be had without a network
     this.loaded = loaded;
     this.message = message;
-    if (this.ready) this.bar.classList.remove("bw-wanted");
     this.#drawBar();
-    if (was === "unknown" || (this.ready && was !== this.state)) this.onChange();
+    this.#drawCallout();
+    if (was === "unknown" || (this.ready && was !== this.state)) this.#announce();
+    // who has loaded it once need not ask for it again
+    if (was === "unknown" && state === "absent" && kept) this.load();
+  }
+
+  /** Another text or model is there; then what had to wait for it. */
+  async #announce() {
+    await this.onChange();
+    if (!this.ready) return;
+    this.bar.classList.remove("bw-wanted");
+    this.callout.remove();
+    const { wanted } = this;
+    this.wanted = null;
+    wanted?.();
+  }
+
+  #drawCallout() {
+    if (!this.callout.isConnected) return;
+    const published = this.model.get("model").weights;
+    const focused = this.callout.contains(document.activeElement);
+    const load = (text) => button(text, () => this.load(), "bw-primary");
+    const say = (...parts) => this.callout.replaceChildren(...parts);
+    if (this.state === "loading") this.#drawProgress(this.callout, published.bytes);
+    else if (this.state === "failed")
+      say(`✗ The model could not be loaded: ${this.message}. `, load("Try again"));
+    else if (published)
+      say(
+        "This is not in the stored example: the model has to compute it. ",
+        load(`Load it (${megabytes(published.bytes)}, once)`),
+      );
+    else
+      say(
+        "This is not in the stored example, and its model is not on this page. You can use a model of your own, below.",
+      );
+    if (focused) this.callout.querySelector("button")?.focus();
   }
 
   #drawBar() {
@@ -362,7 +413,7 @@ export class Live {
     const focused = this.bar.contains(document.activeElement);
     this.bar.hidden = this.state === "kernel";
     this.own.hidden = this.state === "kernel" || this.state === "unknown";
-    if (this.state === "loading") this.#drawProgress(published.bytes);
+    if (this.state === "loading") this.#drawProgress(this.bar, published.bytes);
     else if (this.state === "ready" && this.name === this.model.get("model").name)
       say(h("span", {}, `${this.name} runs in this page. Nothing that you type leaves it.`));
     else if (this.state === "ready")
@@ -397,14 +448,14 @@ export class Live {
     if (focused) (this.bar.querySelector("button") ?? this.field).focus();
   }
 
-  #drawProgress(bytes) {
+  #drawProgress(box, bytes) {
     const shown = `${megabytes(this.loaded)} of ${megabytes(bytes)}`;
-    const meter = this.bar.querySelector("progress");
+    const meter = box.querySelector("progress");
     if (!meter) {
       const cancel = button("Cancel", () =>
         this.model.send({ kind: "cancel", seq: this.#register("cancel", () => {}) }),
       );
-      return this.bar.replaceChildren(
+      return box.replaceChildren(
         h("progress", { max: bytes, value: this.loaded, "aria-label": "Loading the model" }),
         h("span", {}, shown),
         cancel,
@@ -467,9 +518,8 @@ export class Live {
     this.name = name;
     this.config = config;
     this.state = "ready";
-    this.bar.classList.remove("bw-wanted");
     this.#drawBar();
-    this.onChange();
+    this.#announce();
   }
 
   #leave() {

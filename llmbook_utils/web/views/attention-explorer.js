@@ -14,7 +14,7 @@ import { LIMIT } from "../engine/limit.js";
 import { softmaxOf } from "../engine/sampling.js";
 import { onTheme, paintPoints } from "../parts/colors.js";
 import { copyText } from "../parts/controls.js";
-import { button, h, segments, select, tiles, uniqueId } from "../parts/dom.js";
+import { button, fold, h, opensOn, segments, select, tiles, uniqueId } from "../parts/dom.js";
 import { stepInGrid } from "../parts/keys.js";
 import { Live } from "../parts/live.js";
 import { count, decimal, grouped, percent } from "../parts/numbers.js";
@@ -261,7 +261,6 @@ class Picture extends WeightGrid {
     this.view = "grid";
     this.hint = h("p", { class: "bw-legend", id: uniqueId() });
     this.pad.setAttribute("aria-describedby", this.hint.id);
-    this.element = h("div", {}, this.box, this.hint);
   }
 
   show(matrix, about) {
@@ -719,7 +718,6 @@ class AttentionExplorer {
     this.measured = new Measured();
     this.takeaway = new Takeaway((parts) => this.#numbers(parts));
     this.stale = h("p", { class: "bw-note", role: "status", hidden: true });
-    this.offer = h("p", { class: "bw-note", role: "status", hidden: true });
     this.heading = h("p", { class: "bw-part-title" });
     this.summary = h("p", { class: "bw-summary bw-readout", "aria-live": "polite" });
     this.legend = h("p", { class: "bw-legend" });
@@ -736,22 +734,32 @@ class AttentionExplorer {
       { class: "bw-legend" },
       "Each small picture is one head: which tokens (rows) look at which (columns). Blocks and heads are counted from 0, as in Python. Choose one.",
     );
+    const head = h(
+      "div",
+      { class: "bw-bar bw-head" },
+      this.heading,
+      h("span", { class: "bw-gap" }),
+      view,
+    );
+    opensOn(this.maps.grid, this.picture.box);
     return this.live.frame(
       "Attention explorer",
       this.stale,
-      h("div", { class: "bw-halves" }, h("div", {}, this.maps.element, about), this.measured.tiles),
-      this.measured.words,
-      h("div", { class: "bw-bar bw-head" }, this.heading, h("span", { class: "bw-gap" }), view),
-      this.summary,
-      this.picture.element,
-      this.legend,
       h(
         "div",
-        { class: "bw-halves bw-panel" },
-        h("div", {}, this.switches.element, this.offer),
-        this.prediction.element,
+        { class: "bw-duo" },
+        h("div", {}, this.maps.element),
+        h("div", {}, head, this.picture.box, this.summary),
       ),
-      this.takeaway.element,
+      about,
+      this.picture.hint,
+      this.legend,
+      fold(
+        "Switch parts of the attention off",
+        h("div", { class: "bw-halves bw-panel" }, this.switches.element, this.prediction.element),
+      ),
+      fold("Measure this head", this.measured.tiles, this.measured.words),
+      fold("Take the numbers away", this.takeaway.element),
     );
   }
 
@@ -842,18 +850,7 @@ class AttentionExplorer {
     this.stale.textContent = notes.join(" ");
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => (this.stale.hidden = !notes.length), this.live.ready ? 700 : 0);
-    this.#offer(Object.keys(changes).length > 0);
-  }
-
-  /** Where a switch was touched that only the model can answer: a button that loads it. */
-  #offer(changed) {
-    const { live } = this;
-    this.offer.hidden = live.ready || !changed || !this.model.get("model").weights;
-    if (this.offer.hidden) return;
-    this.offer.replaceChildren(
-      "A switch needs the model: ",
-      button(`Load it here${live.price}`, () => live.load(), "bw-primary"),
-    );
+    if (Object.keys(changes).length) this.live.need(this.switches.element);
   }
 
   #take(shown) {
@@ -861,7 +858,7 @@ class AttentionExplorer {
     this.shown = shown;
     clearTimeout(this.waiting);
     this.stale.hidden = true;
-    this.offer.hidden = true;
+    this.live.callout.remove();
     this.blocks = blocksOf(shown.now.tensors);
     this.names = shown.now.tokens.map(
       ({ bytes }) =>

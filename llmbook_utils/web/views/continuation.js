@@ -1,5 +1,5 @@
 /** Continuation: the model writes on from the reader's own words, token after token. */
-import { button, h } from "../parts/dom.js";
+import { button, h, opensOn } from "../parts/dom.js";
 import { Live } from "../parts/live.js";
 import { count } from "../parts/numbers.js";
 
@@ -36,6 +36,7 @@ class Continuation {
       this.summary,
       what,
     );
+    opensOn(this.go, this.story);
     this.#open(model.get("text"));
     for (const reply of this.live.example("continue")) this.#take(reply);
     this.live.start();

@@ -2,7 +2,7 @@
  * Embedding map: words as points, by the vectors that a model has for their tokens, and the nearest
  * tokens of each.
  */
-import { button, h, line, scroller, shareBar, tableHead } from "../parts/dom.js";
+import { button, fold, h, line, opensOn, scroller, shareBar, tableHead } from "../parts/dom.js";
 import { svg } from "../parts/drawing.js";
 import { chip, Listbox } from "../parts/listbox.js";
 import { Live, rowOf } from "../parts/live.js";
@@ -145,14 +145,15 @@ class EmbeddingMap {
       { class: "bw-legend" },
       "Choose a word, by a click or with the arrow keys, to see its nearest tokens; press one of them to add it.",
     );
+    opensOn(this.strip.element, this.picture);
     this.element = this.live.frame(
       "Embedding map",
-      hint,
       this.strip.element,
       this.left,
       this.picture,
       this.summary,
-      this.list,
+      hint,
+      fold(`The ${NEIGHBORS} nearest tokens`, this.list),
     );
     this.chosen = 0;
     this.sizes = new ResizeObserver(() => this.#width() !== this.width && this.#draw());
@@ -229,7 +230,7 @@ class EmbeddingMap {
     if (!this.live.ready) {
       this.chosen = before; // the picture stays that of the word whose neighbors are there
       this.strip.mark(before);
-      this.live.ask({ kind: "neighbors" });
+      this.live.need(this.strip.element, () => this.#choose(index));
       return;
     }
     this.neighbors = null;

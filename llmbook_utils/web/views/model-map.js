@@ -9,9 +9,9 @@ import { gelu } from "../engine/functions.js";
 import { softmaxOf } from "../engine/sampling.js";
 import { STAGES } from "../engine/stages.js";
 import { onTheme } from "../parts/colors.js";
-import { button, h, scroller, select } from "../parts/dom.js";
+import { button, fold, h, opensOn, scroller, select } from "../parts/dom.js";
 import { Live } from "../parts/live.js";
-import { count, grouped, megabytes, percent, short } from "../parts/numbers.js";
+import { count, grouped, percent, short } from "../parts/numbers.js";
 import { drawBytes, pieces } from "../parts/tokens.js";
 import {
   evaluate,
@@ -37,6 +37,7 @@ import {
 
 const MOST = 24; // tokens that are read, as in model_map.py
 const TOP = 10; // next tokens
+const SHOWN = 5; // of them, at first
 
 /**
  * @import { Tensor } from "../parts/live.js"
@@ -62,32 +63,34 @@ class ModelMap {
     this.live = new Live({
       model,
       most: MOST,
+      rows: 1,
       code: 'ModelMap("The old king", model="path/of/the/folder")',
       onChange: () => this.#changed(),
     });
     this.open = null;
     this.at = { head: 0, row: 0, col: 0 };
-    this.folded = false;
+    this.folded = true; // the whole comes first
     this.trail = [];
     this.asks = false;
     this.names = null;
     this.summary = h("p", { class: "bw-summary" });
     this.list = h("ol", { class: "bw-map" });
-    this.callout = h("p", { class: "bw-note bw-map-callout", role: "status" });
     this.#makePanel();
-    this.heard = ({ kind, seq }) => kind === "status" && seq === undefined && this.#drawCallout();
-    model.on("msg:custom", this.heard);
     this.themes = onTheme(() => this.#recolor());
     // the first size comes when the widget stands on the page, where it has colors
     this.arrival = new ResizeObserver(
       () => (this.arrival.disconnect(), this.#drawStrips(), this.explanation.draw()),
     );
     this.arrival.observe(this.list);
-    this.element = this.live.frame("Model map", this.summary, this.list);
-    const reading = this.#stored();
-    const start = this.path[Math.min(1, this.path.length - 1)]; // a product
-    this.#take(reading, { tensor: start.tensor, index: start.index });
-    this.explain();
+    const one = button("See how one number came about", () => this.#showOne());
+    opensOn(this.live.field, this.list);
+    this.element = this.live.frame(
+      "Model map",
+      this.list,
+      this.summary,
+      h("div", { class: "bw-bar" }, one),
+    );
+    this.#take(this.#stored());
     this.live.start();
   }
 
@@ -107,6 +110,18 @@ class ModelMap {
     return this.kept;
   }
 
+  /** Open the calculation that the widget came with. */
+  async #showOne() {
+    const { tensor, index } = this.path[Math.min(1, this.path.length - 1)]; // a product
+    this.trail = [];
+    await this.#go({
+      tensor: tensor.replace(/^blocks\.\d+/, `blocks.${this.reading.block}`),
+      index,
+    });
+    this.panel.scrollIntoView({ block: "start" });
+    if (this.explanation.element.hidden) this.explain(true);
+  }
+
   /** What is asked of the model with one block open. */
   #wanted(block) {
     const { before, block: inside, after } = PARTS;
@@ -121,14 +136,9 @@ class ModelMap {
   }
 
   async #changed() {
-    this.#drawCallout();
     if (!this.live.ready && this.live.isExample)
       return this.reading === this.kept || this.#take(this.#stored());
-    if (!(await this.#read(this.reading.block))) return;
-    const { pending } = this;
-    this.pending = null;
-    this.callout.remove();
-    pending?.();
+    await this.#read(this.reading.block);
   }
 
   /** Ask for a reading with another block open. @returns {Promise<boolean>} */
@@ -164,7 +174,7 @@ class ModelMap {
       this.trail = [];
     if (before?.name !== reading.name) this.names = null;
     const { length } = reading.tokens;
-    this.summary.textContent = `${reading.name} reads ${count(length, "token")}: from the text at the top to the next token's probabilities at the bottom. Open a stage to see its numbers, and ask how one of them came about.`;
+    this.summary.textContent = `${reading.name} reads ${count(length, "token")}: from the text at the top to the next token's probabilities at the bottom. Open a stage to see its shape and its numbers, and ask how one of them came about.`;
     const refocus = this.#focus();
     this.#drawMap();
     const target = place ?? (this.open && { tensor: renamed(this.open), index: this.#index() });
@@ -263,11 +273,13 @@ class ModelMap {
           "data-id": id,
         }),
       );
-    return h(
-      "ol",
-      { class: "bw-map-top", "aria-label": "The most probable next tokens" },
-      ...this.reading.top.map(row),
-    );
+    const list = (from, to) =>
+      h(
+        "ol",
+        { class: "bw-map-top", start: from + 1, "aria-label": "The most probable next tokens" },
+        ...this.reading.top.slice(from, to).map(row),
+      );
+    return h("div", {}, list(0, SHOWN), fold("More tokens", list(SHOWN, TOP)));
   }
 
   /**
@@ -390,7 +402,7 @@ class ModelMap {
     const { toggle } = this.rows.get(`block ${i}`);
     const before = toggle.getBoundingClientRect().top;
     if (i !== this.reading.block) {
-      if (!this.live.ready) return this.#invite(toggle, () => this.#toggleBlock(i));
+      if (!this.live.ready) return this.live.need(toggle, () => this.#toggleBlock(i));
       this.folded = false;
       if (!(await this.#read(i))) return;
     } else {
@@ -401,43 +413,6 @@ class ModelMap {
     }
     focus();
     holdInPlace(this.rows.get(`block ${i}`).toggle, before);
-  }
-
-  // what cannot be shown without the model
-
-  /** Say beside an element that the model is needed; `then` is done when it is there. */
-  #invite(element, then) {
-    this.pending = then;
-    // marks the line with the button below the text, and fetches a model that is at hand
-    this.live.ask({ kind: "run" });
-    element.after(this.callout);
-    this.#drawCallout();
-  }
-
-  #drawCallout() {
-    if (!this.callout.isConnected) return;
-    const { state, loaded, message } = this.live;
-    const { weights } = this.model.get("model");
-    const size = weights && megabytes(weights.bytes);
-    const load = (text) => button(text, () => this.live.load(), "bw-primary");
-    if (state === "loading")
-      this.callout.replaceChildren(
-        `The model is loading: ${(loaded / 1e6).toFixed(1)} of ${size} …`,
-      );
-    else if (state === "failed")
-      this.callout.replaceChildren(
-        `✗ The model could not be loaded: ${message}. `,
-        load("Try again"),
-      );
-    else if (weights)
-      this.callout.replaceChildren(
-        "This is not in the stored example: the model has to compute it. ",
-        load(`Load it (${size}, once)`),
-      );
-    else
-      this.callout.replaceChildren(
-        "This is not in the stored example, and its model is not on this page. You can use a model of your own, below.",
-      );
   }
 
   // one stage
@@ -492,7 +467,7 @@ class ModelMap {
     this.open = name;
     toggle.setAttribute("aria-expanded", true);
     item.append(this.panel);
-    this.callout.remove();
+    this.live.callout.remove();
     this.body.hidden = name === "tokens";
     this.table.hidden = !this.body.hidden;
     this.explanation.hide();
@@ -654,7 +629,7 @@ class ModelMap {
   #move(at, isHead = false) {
     const asks = this.asks && !this.explanation.element.hidden;
     Object.assign(this.at, at);
-    this.callout.remove();
+    this.live.callout.remove();
     if (isHead) this.#drawCells();
     else (this.cells.put(this.at.row, this.at.col), this.#tell());
     if (asks) this.explain();
@@ -682,7 +657,7 @@ class ModelMap {
     if (reply) this.#showReply(reply);
     else this.explanation.hide();
     if (!reply && !this.live.ready && isAsked)
-      this.#invite(this.how.parentElement, () => ((this.asks = true), this.explain()));
+      this.live.need(this.how.parentElement, () => ((this.asks = true), this.explain()));
   }
 
   #showReply(reply) {
@@ -755,7 +730,8 @@ class ModelMap {
     const block = blockOf(place.tensor);
     const trail = [...this.trail, here];
     if (block !== null && block !== this.reading.block) {
-      if (!this.live.ready) return this.#invite(this.how.parentElement, () => this.#follow(place));
+      if (!this.live.ready)
+        return this.live.need(this.how.parentElement, () => this.#follow(place));
       if (!(await this.#read(block))) return;
     }
     this.trail = trail;
@@ -773,14 +749,14 @@ class ModelMap {
 
   /** Open a stage where the panel stands, so that the reader's eyes need not move. */
   async #go({ tensor, index }) {
-    const before = this.panel.getBoundingClientRect().top;
+    const before = this.panel.isConnected && this.panel.getBoundingClientRect().top;
     if (blockOf(tensor) !== null && this.folded) {
       this.folded = false;
       this.#drawMap();
     }
     this.#openStage(tensor, index);
     this.asks = true;
-    holdInPlace(this.panel, before);
+    if (before !== false) holdInPlace(this.panel, before);
     await this.explain();
     const { title, element } = this.explanation;
     (element.hidden ? this.how : title).focus({ preventScroll: true });
@@ -795,7 +771,6 @@ class ModelMap {
   stop() {
     this.drawing = null;
     this.live.stop();
-    this.model.off("msg:custom", this.heard);
     this.themes.disconnect();
     this.arrival.disconnect();
     this.cells.observer.disconnect();

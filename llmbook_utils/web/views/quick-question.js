@@ -1,5 +1,5 @@
 /** Quick question: options of which one is right, each answered at once with its reason. */
-import { frame, h, uniqueId } from "../parts/dom.js";
+import { frame, h, opensOn, uniqueId } from "../parts/dom.js";
 
 /** @param {string} text  code stands between backticks  @returns {(Node | string)[]} */
 const withCode = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
@@ -27,6 +27,7 @@ class Question {
       legend,
       ...this.options.map(({ element }) => element),
     );
+    opensOn(this.options[0].input, field);
     this.element = frame(
       "Quick question",
       field,

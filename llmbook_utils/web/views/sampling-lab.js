@@ -16,7 +16,7 @@ import {
   uniformNumbers,
 } from "../engine/sampling.js";
 import { NumberInput, PythonCode } from "../parts/controls.js";
-import { button, h, scroller, segments, uniqueId } from "../parts/dom.js";
+import { button, fold, h, opensOn, scroller, segments, uniqueId } from "../parts/dom.js";
 import { keyed, Plot, svg, write } from "../parts/drawing.js";
 import { chip, Listbox } from "../parts/listbox.js";
 import { Live } from "../parts/live.js";
@@ -24,7 +24,7 @@ import { count, grouped, percent } from "../parts/numbers.js";
 import { Stepper } from "../parts/stepper.js";
 import { drawBytes, spoken } from "../parts/tokens.js";
 
-const LIST_ROWS = 20; // tokens on a page of the list
+const LIST_ROWS = 10; // tokens on a page of the list
 const DRAWN_ROWS = 15; // tokens in the list of draws
 const MOST_TOKENS = 200; // that a continuation may have
 const POINTS = 240; // at which a curve is drawn
@@ -561,7 +561,7 @@ class List {
     this.pages = new Stepper({ noun: "page", first: 1, onStep: () => this.#draw() });
     this.table = h("div", {});
     this.legend = h("p", { class: "bw-legend" });
-    this.element = h("div", {}, find, this.found, this.table, this.legend, this.pages.element);
+    this.element = h("div", {}, this.table, this.legend, this.pages.element, find, this.found);
   }
 
   show(next, result, vocabulary) {
@@ -952,9 +952,7 @@ class SamplingLab {
 
   #layout() {
     const { temperature, top_k, top_p, min_p, repetition_penalty, seed } = this.settings;
-    const options = [temperature, repetition_penalty, top_k, top_p, min_p, seed].map(
-      ({ element }) => element,
-    );
+    const options = [repetition_penalty, top_k, top_p, min_p, seed].map(({ element }) => element);
     const choose = choice("Show", Object.keys(VIEWS), (name) => this.#show(name));
     const views = Object.values(this.views).map(({ element }) => element);
     const again = h(
@@ -962,14 +960,20 @@ class SamplingLab {
       { class: "bw-legend" },
       "The steps are taken in this order; after each, the probabilities of what is left are made to add up to 100 % again.",
     );
+    const { table } = /** @type {List} */ (this.views[this.view]);
+    opensOn(temperature.slider, table);
     return this.live.frame(
       "Sampling lab",
-      h("div", { class: "bw-settings" }, ...options),
+      h("div", { class: "bw-settings" }, temperature.element),
       this.prompt,
-      this.summary,
-      h("div", {}, this.steps, again),
-      choose,
       h("div", { class: "bw-panel" }, ...views),
+      this.summary,
+      choose,
+      fold(
+        "More controls: top-k, top-p, min-p, repetition penalty, seed",
+        h("div", { class: "bw-settings" }, ...options),
+      ),
+      fold("What each step cuts", this.steps, again),
       this.story.element,
     );
   }

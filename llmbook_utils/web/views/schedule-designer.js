@@ -10,7 +10,7 @@
  *   step, one a seed, null where the training broke off
  */
 import { NumberInput, PythonCode } from "../parts/controls.js";
-import { frame, h, segments, tableHead, tiles } from "../parts/dom.js";
+import { fold, frame, h, opensOn, segments, tableHead, tiles } from "../parts/dom.js";
 import { keyed, Plot, svg, ticks, write } from "../parts/drawing.js";
 import { stepInGrid } from "../parts/keys.js";
 import { count, grouped, short } from "../parts/numbers.js";
@@ -366,7 +366,6 @@ class Runs {
     return h(
       "div",
       { class: "bw-recorded" },
-      title("What such schedules did"),
       h("p", {}, about),
       h("div", { class: "bw-halves" }, near, ends),
       this.plot.element,
@@ -550,6 +549,7 @@ class ScheduleDesigner {
     this.code = new PythonCode("This schedule in Python");
     this.runs = new Runs(model.get("record"), (run) => this.#take(run));
     this.summary = h("p", { class: "bw-summary", "aria-live": "polite" });
+    opensOn(this.dials.peak.slider, this.plot.element);
     this.element = frame(
       "Schedule designer",
       h(
@@ -558,10 +558,13 @@ class ScheduleDesigner {
         ...Object.values(this.dials).map(({ element }) => element),
       ),
       this.plot.element,
-      this.tiles,
-      h("div", { class: "bw-code-line" }, this.code.box, this.code.button),
       this.summary,
-      this.runs.element,
+      fold(
+        "The rates, and the code",
+        this.tiles,
+        h("div", { class: "bw-code-line" }, this.code.box, this.code.button),
+      ),
+      fold("What such schedules did", this.runs.element),
     );
     this.#draw();
   }

@@ -1,5 +1,15 @@
 /** Sliding window: how a text becomes training examples, each with its targets one token later. */
-import { button, frame, h, reveal, scroller, tableHead, tiles, uniqueId } from "../parts/dom.js";
+import {
+  button,
+  frame,
+  h,
+  opensOn,
+  reveal,
+  scroller,
+  tableHead,
+  tiles,
+  uniqueId,
+} from "../parts/dom.js";
 import { count, grouped } from "../parts/numbers.js";
 import { Stepper } from "../parts/stepper.js";
 import { drawBytes, tokensOf, TokenSource } from "../parts/tokens.js";
@@ -167,19 +177,15 @@ class SlidingWindow {
       this.windows.element,
       this.pairs,
       this.summary,
-      key,
       this.strip,
+      key,
+      this.tiles,
       this.list,
     );
+    this.picture = h("div", {}, this.message, this.drawing);
+    opensOn(this.stride.slider, this.strip);
     const numbers = h("div", { class: "bw-numbers" }, this.context.element, this.stride.element);
-    return frame(
-      "Sliding window",
-      this.source.element,
-      numbers,
-      this.tiles,
-      this.message,
-      this.drawing,
-    );
+    return frame("Sliding window", this.source.element, numbers, this.picture);
   }
 
   #take(reply) {
@@ -299,9 +305,11 @@ class SlidingWindow {
     const words = `The first ${grouped(shown.length)} of ${grouped(this.starts.length)}. `;
     const more = button(`Show ${ROWS} more`, () => this.#drawList(rows + ROWS));
     const rest = shown.length < this.starts.length ? [h("p", {}, words, more)] : [];
-    const open = this.list.firstElementChild?.open ?? this.starts.length <= 12;
+    const open = this.list.firstElementChild?.open ?? false;
     const title = h("summary", {}, `All ${count(this.starts.length, "window")}`);
-    this.list.replaceChildren(h("details", { class: "bw-details", open }, title, scroll, ...rest));
+    this.list.replaceChildren(
+      h("details", { class: "bw-details bw-fold", open }, title, scroll, ...rest),
+    );
     this.#markRow();
   }
 

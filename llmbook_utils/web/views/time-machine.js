@@ -11,9 +11,11 @@
 import { onTheme } from "../parts/colors.js";
 import {
   button,
+  fold,
   frame,
   h,
   line,
+  opensOn,
   segments,
   shareBar,
   tableHead,
@@ -552,21 +554,22 @@ class TimeMachine {
     const onChoose = (index) => this.steps.go(index);
     this.chart = new LossChart(this.run, onChoose);
     this.head = new HeadOnTheWay(this.run, { onChoose, onSay });
+    const samples = new Samples(this.run);
     /** @type {View[]} */
-    this.views = [new Samples(this.run), this.head, new Nearest(this.run, onSay)];
+    this.views = [samples, this.head, new Nearest(this.run, onSay)];
     [this.view] = this.views;
     this.tiles = h("div", { class: "bw-tiles" });
     this.summary = h("p", { class: "bw-summary" });
     this.spoken = h("p", { class: "bw-tm-spoken", "aria-live": "polite" });
+    opensOn(this.steps.slider, samples.box);
     this.element = frame(
       "Training time machine",
-      this.summary,
-      this.tiles,
-      this.chart.element,
       this.steps.element,
-      this.#comparison(),
       this.#choice(),
       ...this.views.map(({ element }) => element),
+      this.chart.element,
+      this.summary,
+      fold("Compare two steps, see the numbers", this.#comparison(), this.tiles),
       this.spoken,
     );
     this.element.classList.add("bw-tm");

@@ -1,5 +1,5 @@
 /** Tokenizer explorer: a text as tokens, and how byte pair encoding built each of them. */
-import { frame, h, reveal, segments, tiles } from "../parts/dom.js";
+import { frame, h, opensOn, reveal, segments, tiles } from "../parts/dom.js";
 import { chip, Listbox } from "../parts/listbox.js";
 import { count, grouped } from "../parts/numbers.js";
 import { Stepper } from "../parts/stepper.js";
@@ -95,15 +95,16 @@ class Explorer {
       { class: "bw-legend" },
       "Choose a token, by a click or with the arrow keys, to see how it was built.",
     );
+    opensOn(this.source.area, this.strip.element);
     return frame(
       "Tokenizer explorer",
       this.source.element,
-      this.tiles,
       row,
       this.strip.element,
       hint,
       this.summary,
       this.details,
+      this.tiles,
     );
   }
 
