@@ -21,6 +21,7 @@ from llmbook_utils.widgets.question import QuickQuestion
 from llmbook_utils.widgets.rank_explorer import RankExplorer
 from llmbook_utils.widgets.sampling_lab import SamplingLab
 from llmbook_utils.widgets.schedule_designer import ScheduleDesigner
+from llmbook_utils.widgets.spam_classifier import SpamClassifier
 from llmbook_utils.widgets.time_machine import TrainingTimeMachine
 from llmbook_utils.widgets.tokens import pack_ranks
 from llmbook_utils.widgets.window import SlidingWindow
@@ -36,6 +37,7 @@ __all__ = [
     "SamplingLab",
     "ScheduleDesigner",
     "SlidingWindow",
+    "SpamClassifier",
     "TokenizerExplorer",
     "TrainingTimeMachine",
     "site_files",
@@ -55,6 +57,7 @@ WIDGETS: tuple[type[BookWidget], ...] = (
     TrainingTimeMachine,
     ScheduleDesigner,
     RankExplorer,
+    SpamClassifier,
 )
 
 

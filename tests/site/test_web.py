@@ -20,6 +20,7 @@ from llmbook_utils.widgets import (
     SamplingLab,
     ScheduleDesigner,
     SlidingWindow,
+    SpamClassifier,
     TokenizerExplorer,
     TrainingTimeMachine,
 )
@@ -58,6 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         TrainingTimeMachine(),
         ScheduleDesigner(),
         RankExplorer(),
+        SpamClassifier("Call now to claim"),
     ]
     assert [widget.module for widget in every] == NAMES
     folder = site_folder(tmp_path_factory.mktemp("web"), {"all": html(*every)})
