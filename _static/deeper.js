@@ -1,5 +1,3 @@
-/* global SphinxHighlight */
-
 /**
  * Deeper parts open for a link into them, for a search that finds something in them and for
  * print; a switch at the page's top opens all of them, and the browser remembers it. Without
@@ -7,7 +5,7 @@
  */
 const FOLDED = "details.deeper";
 const REMEMBERED = "llmbook-deeper";
-const LATER = 50; // milliseconds; Sphinx's marks come 10 after they are asked for
+const LATER = 50; // milliseconds; Sphinx's marks come 10 after the page is there
 
 /**
  * @param {string} query
@@ -65,7 +63,7 @@ function addSwitch(parts) {
     remember(open);
   });
   show(remembered());
-  document.querySelector("article h1")?.after(button);
+  document.querySelector(".deeper-place").append(button);
 }
 
 /** What was closed is closed again after printing. */
@@ -76,16 +74,6 @@ function openForPrint() {
   addEventListener("afterprint", () => closed.forEach((part) => (part.open = false)), {
     once: true,
   });
-}
-
-/**
- * Sphinx marks what was searched for, but not where its search is loaded with every page, as the
- * theme does; so ask it to. The page of results marks its own.
- */
-function markHits() {
-  if (document.getElementById("search-results")) return;
-  SphinxHighlight.highlightSearchWords();
-  setTimeout(openMarks, LATER);
 }
 
 function openMarks() {
@@ -100,7 +88,7 @@ function start() {
   openTarget();
   addEventListener("hashchange", openTarget);
   addEventListener("beforeprint", openForPrint);
-  addEventListener("load", markHits);
+  addEventListener("load", () => setTimeout(openMarks, LATER));
 }
 
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

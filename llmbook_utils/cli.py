@@ -1,4 +1,4 @@
-"""The command `llmbook`: write with a model, prepare texts, pretrain on them.
+"""The command `llmbook`: write with a model, pretrain one, classify with one.
 
 Not built on a page: options, messages and exit codes, around functions that are. It
 ends with 0 when all went well, 1 after an error that it names, 2 for options that make
@@ -40,6 +40,24 @@ class Command:
             if "complete" in settings:
                 option.complete = settings["complete"]  # where shtab looks for it
         parser.set_defaults(run=self.run)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A command that has commands of its own."""
+
+    help: str
+    commands: dict[str, Command]
+
+    def add_to(self, commands: Any, name: str) -> None:
+        """Add the group to the commands of the parser."""
+        text = f"{self.help[0].upper()}{self.help[1:]}."
+        parser = commands.add_parser(name, help=self.help, description=text)
+        inner = parser.add_subparsers(
+            dest="inner", required=True, metavar="COMMAND", title="commands"
+        )
+        for part, command in self.commands.items():
+            command.add_to(inner, part)
 
 
 WRITE: dict[str, Settings] = {
@@ -165,6 +183,90 @@ TRAIN: dict[str, Settings] = {
     "--seed": {"type": int, "metavar": "N", "help": "another seed"},
 }
 
+LABELED: dict[str, Settings] = {
+    "file": {
+        "complete": shtab.FILE,
+        "help": "label, tab and text on each line; sms-spam: the book's collection; "
+        "-: standard input",
+    }
+}
+CLASSIFIER: dict[str, Settings] = {
+    "--classifier": {
+        "required": True,
+        "metavar": "FOLDER",
+        "complete": FOLDER,
+        "help": "what llmbook classify train has written",
+    },
+    "--device": WRITE["--device"],
+}
+CLASSIFY_TRAIN: dict[str, Settings] = LABELED | {
+    "--out": {
+        "required": True,
+        "metavar": "FOLDER",
+        "complete": FOLDER,
+        "help": "for the classifier",
+    },
+    "--model": WRITE["--model"],
+    "--device": WRITE["--device"],
+    "--labels": {
+        "nargs": 2,
+        "default": ["ham", "spam"],
+        "metavar": ("OTHER", "WANTED"),
+        "help": "the two labels of the file; the second is looked for (default ham "
+        "spam)",
+    },
+    "--balance": {
+        "action": "store_true",
+        "help": "train on as many messages of one label as of the other, and correct "
+        "the probabilities",
+    },
+    "--epochs": {
+        "type": int,
+        "default": 2,
+        "metavar": "N",
+        "help": "passes over the training part (default %(default)s)",
+    },
+    "--lr": {
+        "type": float,
+        "default": 5e-4,
+        "metavar": "RATE",
+        "help": "the learning rate of the first step (default %(default)s)",
+    },
+    "--max-length": {
+        "type": int,
+        "default": 128,
+        "metavar": "N",
+        "help": "tokens that are read of a text (default %(default)s)",
+    },
+    "--seed": {
+        "type": int,
+        "default": 0,
+        "metavar": "N",
+        "help": "the same number gives the same classifier (default %(default)s)",
+    },
+}
+EVALUATE: dict[str, Settings] = (
+    LABELED
+    | CLASSIFIER
+    | {
+        "--part": {
+            "choices": ("all", "test"),
+            "default": "all",
+            "help": "all messages of the file (the default), or its test part as "
+            "llmbook classify train makes it",
+        }
+    }
+)
+PREDICT: dict[str, Settings] = {
+    "file": {
+        "nargs": "?",
+        "default": "-",
+        "complete": shtab.FILE,
+        "help": "a text on each line (default: standard input)",
+    },
+    **CLASSIFIER,
+}
+
 
 def write(given: argparse.Namespace) -> None:
     """Print the prompt and, token by token, its continuation."""
@@ -232,12 +334,49 @@ def train(given: argparse.Namespace) -> None:
     print(f"the model is in {Path(given.out) / 'model'}")
 
 
+def classify_train(given: argparse.Namespace) -> None:
+    """Train a classifier, and say how well it does on the test part."""
+    from llmbook_utils.runs import classifier
+
+    for line in classifier.train(
+        given.file,
+        given.out,
+        model=given.model,
+        device=given.device,
+        labels=tuple(given.labels),
+        balanced=given.balance,
+        epochs=given.epochs,
+        lr=given.lr,
+        max_length=given.max_length,
+        seed=given.seed,
+    ):
+        print(line, flush=True)
+
+
+def classify_evaluate(given: argparse.Namespace) -> None:
+    """Compare a classifier's verdicts with the labels of a file."""
+    from llmbook_utils.runs import classifier
+
+    for line in classifier.evaluate(
+        given.file, given.classifier, given.part, given.device
+    ):
+        print(line)
+
+
+def classify_predict(given: argparse.Namespace) -> None:
+    """Print a verdict on each line as soon as it is there."""
+    from llmbook_utils.runs import classifier
+
+    for verdict in classifier.predict(given.file, given.classifier, given.device):
+        print(verdict, flush=True)
+
+
 def completion(given: argparse.Namespace) -> None:
     """Print the script with which a shell completes commands and options."""
     print(shtab.complete(create_parser(), shell=given.shell))
 
 
-COMMANDS = {
+COMMANDS: dict[str, Command | Group] = {
     "write": Command(
         "continue a text with a model",
         write,
@@ -253,6 +392,31 @@ COMMANDS = {
         TRAIN,
         "With several processes: torchrun --nproc-per-node 2 -m llmbook_utils train "
         "... They share each batch, and learn what one process would.",
+    ),
+    "classify": Group(
+        "tell two kinds of messages apart, such as spam and ham",
+        {
+            "train": Command(
+                "fine-tune a model on labeled messages",
+                classify_train,
+                CLASSIFY_TRAIN,
+                "Near-duplicates are left out. Seven tenths of the rest are learned "
+                "from, one tenth is for validation, two are for the test; which is "
+                "which depends on each text alone.",
+            ),
+            "evaluate": Command(
+                "compare verdicts with the labels of a file",
+                classify_evaluate,
+                EVALUATE,
+            ),
+            "predict": Command(
+                "give a verdict on each line, as JSON",
+                classify_predict,
+                PREDICT,
+                "A line that has no verdict, such as an empty one, gets an error "
+                "instead, and the next one is read.",
+            ),
+        },
     ),
     "completion": Command(
         "print a script that makes your shell complete all this",
@@ -282,7 +446,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; an error that its user can mend becomes one line."""
     parser = create_parser()
     given = parser.parse_args(arguments)
-    prog = f"{parser.prog} {given.command}"
+    names = (parser.prog, given.command, getattr(given, "inner", None))
+    prog = " ".join(name for name in names if name)
     try:
         given.run(given)
         sys.stdout.flush()

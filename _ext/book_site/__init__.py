@@ -15,6 +15,9 @@ MODULES = (
     "deeper",
     "minutes",
     "metadata",
+    "icons",
+    "search",
+    "lean",
     "not_found",
     "sitemap",
 )

@@ -34,6 +34,10 @@ def seen_first(section: nodes.section) -> int:
     return 2 if second and isinstance(second[0], nodes.paragraph) else 1
 
 
+# where the script puts its switch: a place of its height, so that nothing moves when it comes
+PLACE = '<div class="deeper-place"></div>'
+
+
 class FoldDeeperParts(SphinxPostTransform):
     default_priority = 210  # after myst-nb has folded inputs and outputs
     formats = ("html",)
@@ -47,6 +51,10 @@ class FoldDeeperParts(SphinxPostTransform):
                 del section[cut:]
                 section += folded("", *inside)
                 section["classes"].append("deeper-part")
+        if any(True for _ in self.document.findall(folded)):
+            title = self.document.next_node(nodes.title)
+            place = nodes.raw("", PLACE, format="html")
+            title.parent.insert(title.parent.index(title) + 1, place)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

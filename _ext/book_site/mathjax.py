@@ -7,15 +7,15 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-# the renderer, its fonts, the TeX packages it loads on demand, and what its accessibility menu needs
+# what sets TeX, its fonts, the TeX packages that are loaded on demand, and MathML for screen readers;
+# all in one, with MathJax's menu, would weigh 100 kB more
+LOADED = ["core", "input/tex", "output/chtml", "a11y/assistive-mml"]
 PARTS = (
-    "tex-mml-chtml.js",
+    "startup.js",
+    *(f"{name}.js" for name in LOADED),
     "output/chtml/fonts",
     "input/tex/extensions",
-    "a11y",
-    "sre",
 )
-SPEECH = {"base.json", "en.json", "nemeth.json"}
 
 
 def package() -> Path:
@@ -28,24 +28,24 @@ def package() -> Path:
     return Path(spec.origin).parent / "static" / "mathjax" / "es5"
 
 
-def unused(folder: str, names: list[str]) -> set[str]:
-    """Speech rules of languages that the book has no page in."""
-    return set(names) - SPEECH if folder.endswith("mathmaps") else set()
-
-
 def copy(app: Sphinx) -> None:
     target = app.outdir / "_static" / "mathjax"
     for part in PARTS:
         source = package() / part
         if source.is_dir():
-            shutil.copytree(source, target / part, ignore=unused, dirs_exist_ok=True)
+            shutil.copytree(source, target / part, dirs_exist_ok=True)
         else:
-            target.mkdir(parents=True, exist_ok=True)
+            (target / part).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target / part)
 
 
 def point(app: Sphinx, config: Config) -> None:
-    config.mathjax_path = "mathjax/tex-mml-chtml.js"
+    config.mathjax_path = "mathjax/startup.js"
+    config.mathjax3_config = {
+        **(config.mathjax3_config or {}),
+        "loader": {"load": LOADED},
+        "options": {"enableAssistiveMml": True},
+    }
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

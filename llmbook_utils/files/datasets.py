@@ -1,7 +1,7 @@
 """Data sets by name: a table, a cache, and downloads that end whole or not at all.
 
-Not built on a page of the book. "story" comes with the package; everything else is
-downloaded once into `cache_folder()`, and not even that while LLMBOOK_OFFLINE=1.
+Not built on a page of the book. "story" and "sms-spam" come with the package; the rest
+is downloaded once into `cache_folder()`, and not even that while LLMBOOK_OFFLINE=1.
 `pooch` knows the platform's cache folder and hashes files. Its own download cannot
 continue a broken one, has one url per file and leaves a stray file when it is killed,
 so that part is here: the bytes gather in a `.part` file, which gets its final name in
@@ -11,6 +11,7 @@ file, and the others find its result; the lock of a process that dies is free ag
 
 import errno
 import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Dataset:
     size: int  # bytes
     license: str
     citation: str
+    member: str = ""  # of a zip: the file in it that is wanted
+    member_sha256: str = ""
 
 
 STORY = Dataset(
@@ -68,7 +71,36 @@ THE_VERDICT = Dataset(
     citation="Edith Wharton, The Verdict (1908)",
 )
 
-DATASETS = {dataset.name: dataset for dataset in (STORY, THE_VERDICT)}
+SMS_SPAM = Dataset(
+    name="sms-spam",
+    file="sms_spam/SMSSpamCollection.tsv",
+    urls=(),
+    sha256="7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d",
+    size=477_907,
+    license="free for all purposes (its authors); CC BY 4.0 (UCI)",
+    citation="Almeida, Gómez Hidalgo and Yamakami, Contributions to the Study of SMS "
+    "Spam Filtering (2011)",
+)
+
+SMS_SPAM_UCI = Dataset(  # the same messages from where they were published
+    name="sms-spam-uci",
+    file="sms+spam+collection.zip",
+    urls=(
+        "https://archive.ics.uci.edu/static/public/228/sms+spam+collection.zip",
+        "https://archive.ics.uci.edu/ml/machine-learning-databases/00228/"
+        "smsspamcollection.zip",
+    ),
+    sha256="1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3",
+    size=203_415,
+    license=SMS_SPAM.license,
+    citation=SMS_SPAM.citation,
+    member="SMSSpamCollection",
+    member_sha256=SMS_SPAM.sha256,
+)
+
+DATASETS = {
+    dataset.name: dataset for dataset in (STORY, THE_VERDICT, SMS_SPAM, SMS_SPAM_UCI)
+}
 
 
 def cache_folder() -> Path:
@@ -100,7 +132,18 @@ def fetch(name: str) -> Path:
             with FileLock(f"{path}.lock"):
                 if not is_right(dataset, path):  # nobody else was faster
                     download(dataset, path)
-    return path
+        return unpacked(dataset, path) if dataset.member else path
+
+
+def unpacked(dataset: Dataset, path: Path) -> Path:
+    """The file that a zip was fetched for, beside it; taken out where it is not yet."""
+    out = path.with_name(dataset.member)
+    with FileLock(f"{path}.lock"):
+        if not (out.is_file() and pooch.file_hash(str(out)) == dataset.member_sha256):
+            with zipfile.ZipFile(path) as archive:
+                part_of(out).write_bytes(archive.read(dataset.member))
+            os.replace(part_of(out), out)
+    return out
 
 
 def load_text(name_or_path: str | Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llmbook_utils import web
 from llmbook_utils.tokenizer import get_encoding
+from llmbook_utils.widgets.adapters import adapter_files
 from llmbook_utils.widgets.attention_explorer import AttentionExplorer
 from llmbook_utils.widgets.base import BookWidget
 from llmbook_utils.widgets.continuation import Continuation
@@ -17,8 +18,10 @@ from llmbook_utils.widgets.live import shipped_files
 from llmbook_utils.widgets.model_map import ModelMap
 from llmbook_utils.widgets.ngram_writer import NgramWriter
 from llmbook_utils.widgets.question import QuickQuestion
+from llmbook_utils.widgets.rank_explorer import RankExplorer
 from llmbook_utils.widgets.sampling_lab import SamplingLab
 from llmbook_utils.widgets.schedule_designer import ScheduleDesigner
+from llmbook_utils.widgets.spam_classifier import SpamClassifier
 from llmbook_utils.widgets.time_machine import TrainingTimeMachine
 from llmbook_utils.widgets.tokens import pack_ranks
 from llmbook_utils.widgets.window import SlidingWindow
@@ -30,9 +33,11 @@ __all__ = [
     "ModelMap",
     "NgramWriter",
     "QuickQuestion",
+    "RankExplorer",
     "SamplingLab",
     "ScheduleDesigner",
     "SlidingWindow",
+    "SpamClassifier",
     "TokenizerExplorer",
     "TrainingTimeMachine",
     "site_files",
@@ -51,15 +56,16 @@ WIDGETS: tuple[type[BookWidget], ...] = (
     NgramWriter,
     TrainingTimeMachine,
     ScheduleDesigner,
+    RankExplorer,
+    SpamClassifier,
 )
 
 
 def site_files() -> dict[str, bytes]:
     """Each file that the pages need for the widgets, by its path in one folder."""
     files = {name: web.read(name).encode() for name in web.served()}
-    return (
-        files | {"gpt2.bin": pack_ranks(get_encoding("gpt2"))} | shipped_files("mini")
-    )
+    ranks = {"gpt2.bin": pack_ranks(get_encoding("gpt2"))}
+    return files | ranks | shipped_files("mini") | adapter_files()
 
 
 def write_site_files(folder: Path) -> None:

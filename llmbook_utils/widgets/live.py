@@ -20,6 +20,7 @@ import traitlets
 from torch import Tensor
 from torch.nn import functional as F
 
+from llmbook_utils.classify import encode, logits_of
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.files.hub import SHIPPED
 from llmbook_utils.generate import (
@@ -34,6 +35,7 @@ from llmbook_utils.inside.trace import Changes, Trace
 from llmbook_utils.model import GPTModel, evaluating
 from llmbook_utils.pretrained import load_pretrained
 from llmbook_utils.tokenizer import END_OF_TEXT
+from llmbook_utils.widgets.adapters import Adapters
 from llmbook_utils.widgets.base import BookWidget, Message
 from llmbook_utils.widgets.tokens import LIMIT, check_text, pack_ranks
 from llmbook_utils.widgets.weights import pack, published, special_tokens
@@ -95,12 +97,16 @@ class Answerer:
 
     def __init__(self, model: GPTModel, tokenizer: tiktoken.Encoding, normalized: bool):
         self.model, self.tokenizer = model, tokenizer
+        self.adapters = Adapters(model)
         self.normalized = normalized
         ends = special_tokens(tokenizer)
         self.end: int | None = ends.get(END_OF_TEXT)
 
     def read(self, message: Message) -> tuple[list[int], Message]:
-        """The ids that the model reads of a request, and what the reply says."""
+        """The ids that the model reads of a request, and what the reply says.
+
+        The adapter that it names is in the weights from here on; without one, none.
+        """
         limit, size = self.model.config.context_length, self.model.config.vocab_size
         ids = message.get("ids")
         strange = [id for id in ids or [] if not 0 <= id < size]
@@ -115,6 +121,7 @@ class Answerer:
         most = message.get("options", {}).get("most", limit)
         kept = everything[-min(most, limit) :]
         cut = len(kept) < len(everything) or len(text) > LIMIT
+        self.adapters.wear(message.get("adapter"))
         tokens = [self.token(id) for id in kept]
         return kept, {"tokens": tokens, "cut": cut, "normalized": plain != last}
 
@@ -174,6 +181,32 @@ class Answerer:
         vectors = with_tensors({"vectors": table[best.indices[:n]]})
         head = {"kind": "neighbors", "seq": message["seq"], **about}
         yield {**head, "neighbors": found, **vectors}
+
+    def adapter(self, message: Message) -> Iterator[Message]:
+        """Read an adapter that the book ships, for requests that name it."""
+        name = message["adapter"]
+        n = self.adapters.classes(name)
+        yield {"kind": "adapter", "seq": message["seq"], "adapter": name, "classes": n}
+
+    def classify(self, message: Message) -> Iterator[Message]:
+        """What the head of an adapter says of a text and of others: (1 + n, classes).
+
+        Read are the first tokens of each, as in chapter 6.
+        """
+        name, limit = message["adapter"], self.model.config.context_length
+        most = min(message.get("options", {}).get("most", limit), limit)
+        texts = [message["text"], *message.get("variants", [])]
+        short = [re.sub("[\ud800-\udfff]", "\ufffd", text[:LIMIT]) for text in texts]
+        if not all(text.strip() for text in short):
+            raise ValueError("there is no text: type a word or more")
+        ids = encode(self.tokenizer, short[0], limit + 1)
+        tokens = [self.token(id) for id in ids[:most]]
+        about = {"tokens": tokens, "normalized": False, "adapter": name}
+        about["cut"] = len(ids) > most or len(texts[0]) > LIMIT
+        with self.adapters.head(name):
+            logits = logits_of(self.model, self.tokenizer, short, max_length=most)
+        head = {"kind": "classify", "seq": message["seq"], **about}
+        yield head | with_tensors({"logits": logits})
 
     def vocabulary(self, message: Message) -> Iterator[Message]:
         """The bytes of every id, one after the other, and how many each has."""
@@ -303,6 +336,8 @@ class LiveWidget(BookWidget):
             "neighbors": answerer.neighbors,
             "vocabulary": answerer.vocabulary,
             "continue": answerer.continue_,
+            "adapter": answerer.adapter,
+            "classify": answerer.classify,
             # Python has sent all replies before it reads this
             "stop": lambda message: iter(()),
         }

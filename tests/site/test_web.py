@@ -16,9 +16,11 @@ from llmbook_utils.widgets import (
     EmbeddingMap,
     ModelMap,
     QuickQuestion,
+    RankExplorer,
     SamplingLab,
     ScheduleDesigner,
     SlidingWindow,
+    SpamClassifier,
     TokenizerExplorer,
     TrainingTimeMachine,
 )
@@ -56,6 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ModelMap("The old king"),
         TrainingTimeMachine(),
         ScheduleDesigner(),
+        RankExplorer(),
+        SpamClassifier("Call now to claim"),
     ]
     assert [widget.module for widget in every] == NAMES
     folder = site_folder(tmp_path_factory.mktemp("web"), {"all": html(*every)})

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -590,3 +591,52 @@ def test_load_text_not_utf8(
         load_text(tmp_path / "a.txt")
     assert "a.txt is not UTF-8 text" in str(caught.value)
     assert "save the file as UTF-8" in str(caught.value)
+
+
+# a data set inside a zip
+
+
+def zipped(name: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("readme", "about it")
+        archive.writestr(name, BODY)
+    return stream.getvalue()
+
+
+def test_a_zip_comes_from_the_next_mirror_and_is_unpacked(
+    server: BadServer, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = zipped("Sample")
+    urls = (
+        server.plan("/gone", Answer(status=404)),
+        server.plan("/zip", Answer(content)),
+    )
+    sha256 = hashlib.sha256(content).hexdigest()
+    packed = Dataset(
+        "packed",
+        "packed.zip",
+        urls,
+        sha256,
+        len(content),
+        "CC0",
+        "made here",
+        "Sample",
+        hashlib.sha256(BODY).hexdigest(),
+    )
+    monkeypatch.setitem(datasets.DATASETS, "packed", packed)
+    path = fetch("packed")
+    assert path == cache / "Sample" and path.read_bytes() == BODY
+    path.write_bytes(b"something else")
+    assert fetch("packed").read_bytes() == BODY  # once more out of the same zip
+    assert [seen.path for seen in server.seen] == ["/gone", "/zip"]
+    assert files(cache).keys() == {"packed.zip", "Sample"}
+
+
+def test_the_collection_ships_with_the_book_and_is_ucis() -> None:
+    shipped, published = datasets.DATASETS["sms-spam"], datasets.SMS_SPAM_UCI
+    path = fetch("sms-spam")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == shipped.sha256
+    assert path.stat().st_size == shipped.size
+    assert published.member_sha256 == shipped.sha256
+    assert len(published.urls) == 2

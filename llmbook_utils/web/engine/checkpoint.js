@@ -247,7 +247,7 @@ export async function readParameters(config, file, alloc) {
  * @param {number} start
  * @returns {Promise<(name: string) => Promise<ArrayLike<number>>>}
  */
-async function tensorReader(file, entries, start) {
+export async function tensorReader(file, entries, start) {
   const whole = file.size <= AT_ONCE ? await file.arrayBuffer() : null;
   const bytes = (from, to) => whole?.slice(from, to) ?? file.slice(from, to).arrayBuffer();
   return async (name) => {

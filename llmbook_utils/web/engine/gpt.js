@@ -352,6 +352,21 @@ export class GPTModel {
   }
 
   /**
+   * Read ids as a text of their own, and forget what was read before.
+   * @param {number[]} ids
+   * @returns {Float32Array} the normalized vector (C) of the last one, valid until the next call
+   */
+  lastVector(ids) {
+    this.reset();
+    this.#checkRoom(0, ids.length);
+    this.#embed(ids, 0);
+    for (const block of this.blocks) block.forward(this.x, ids.length, 0, null);
+    const C = this.config.emb_dim;
+    this.finalNorm.forward(this.hidden, this.x.subarray((ids.length - 1) * C), 1, null);
+    return this.hidden.subarray(0, C);
+  }
+
+  /**
    * Read ids as a text of their own, and leave the cache alone; `trace` sees every value, and what
    * it changes is what the next step gets.
    * @param {number[]} ids

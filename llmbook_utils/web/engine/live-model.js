@@ -5,9 +5,10 @@
  *
  * @typedef {{content: Record<string, any>, buffers: Float32Array[]}} Reply
  */
+import { Adapters } from "./adapter.js";
 import { encode } from "./bpe.js";
 import { explain } from "./explain.js";
-import { dot } from "./kernel-plain.js";
+import { dot, linear } from "./kernel-plain.js";
 import { LIMIT } from "./limit.js";
 import {
   byProbability,
@@ -42,6 +43,9 @@ const typed = new RegExp(`[${Object.keys(TYPED).join("")}]`, "g");
 /** @param {string} text */
 export const normalize = (text) => text.replace(typed, (character) => TYPED[character]);
 
+/** What Python's `strip` takes away, but for four control characters; `trim` takes others. */
+const AROUND = /^\p{White_Space}+|\p{White_Space}+$/gu;
+
 const NO_TEXT = "there is no text: type a word or more";
 
 /** A turn for other messages to arrive in, without the wait that timers have. */
@@ -70,6 +74,7 @@ export class LiveModel {
     this.model = model;
     this.ranks = ranks;
     this.normalized = normalized;
+    this.adapters = new Adapters(model.parameters);
     this.stopped = new Set();
     this.cached = null; // cached: the stream whose tokens the cache holds
     /** @type {Map<number, number[]>} the bytes of each token */
@@ -83,8 +88,12 @@ export class LiveModel {
     this.end = special.get("<|endoftext|>") ?? null;
   }
 
-  /** The ids of a request, of which a model reads the last ones. @param {any} request */
-  read({ text, ids, options = {} }) {
+  /**
+   * The ids of a request, of which a model reads the last ones. The adapter that it names is in the
+   * weights from here on; without one, none.
+   * @param {any} request
+   */
+  read({ text, ids, adapter = null, options = {} }) {
     const { context_length: limit, vocab_size } = this.model.config;
     if (ids) {
       const strange = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocab_size));
@@ -100,6 +109,7 @@ export class LiveModel {
     const all = ids ?? encode(plain, this.ranks);
     if (!all.length) throw new Error(NO_TEXT);
     const kept = all.slice(-Math.min(options.most ?? limit, limit));
+    this.#wear(adapter);
     return {
       ids: kept,
       about: {
@@ -108,6 +118,11 @@ export class LiveModel {
         normalized: plain !== last,
       },
     };
+  }
+
+  /** Swap the adapter in the weights; what was read with another is forgotten. */
+  #wear(name) {
+    if (this.adapters.wear(name)) this.cached = null;
   }
 
   token(id) {
@@ -180,6 +195,44 @@ export class LiveModel {
     };
   }
 
+  /**
+   * What the head of an adapter says of a text, and of others like it: logits (1 + n, classes).
+   * Read are the first tokens of each, without white space around it, as in classify.py.
+   * @param {any} request
+   * @returns {Reply}
+   */
+  classify({ seq, text, variants = [], adapter, options = {} }) {
+    const { head } = this.adapters.get(adapter);
+    if (!head) throw new Error(`the adapter ${JSON.stringify(adapter)} has no head for classes`);
+    const most = Math.min(options.most ?? Infinity, this.model.config.context_length);
+    const rows = [text, ...variants].map((each) => this.#readFirst(each, most));
+    this.#wear(adapter);
+    this.cached = null; // the model forgets what it read
+    const logits = new Float32Array(rows.length * head.rows);
+    const out = new Float32Array(head.rows);
+    rows.forEach(({ ids }, i) => {
+      linear(out, this.model.lastVector(ids), 1, head);
+      logits.set(out, i * head.rows);
+    });
+    const tensors = [{ name: "logits", shape: [rows.length, head.rows] }];
+    const content = { kind: "classify", seq, ...rows[0].about, adapter, tensors };
+    return { content, buffers: [logits] };
+  }
+
+  #readFirst(text, most) {
+    const characters = [...text];
+    const first = characters
+      .slice(0, LIMIT)
+      .join("")
+      .replace(/\p{Surrogate}/gu, "\uFFFD")
+      .replace(AROUND, "");
+    const all = encode(first, this.ranks);
+    if (!all.length) throw new Error(NO_TEXT);
+    const ids = all.slice(0, most);
+    const cut = ids.length < all.length || characters.length > LIMIT;
+    return { ids, about: { tokens: ids.map((id) => this.token(id)), cut, normalized: false } };
+  }
+
   /** The bytes of every id, one after the other, and how many each has. @returns {Reply} */
   vocabulary(message) {
     const { vocab_size } = this.model.config;
@@ -208,6 +261,7 @@ export class LiveModel {
     yield { content: { kind: "started", seq, ...about }, buffers: [] };
     const next = uniformNumbers(seed);
     for (let step = 0; step < max_new_tokens; step += 1) {
+      this.#wear(message.adapter ?? null); // other requests were answered meanwhile
       const logits = this.#logitsAfter(ids, stream);
       const probabilities = nextTokenProbabilities(logits, ids, sampling);
       const plain = softmaxOf(logits);

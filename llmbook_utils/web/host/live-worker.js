@@ -4,6 +4,7 @@
  * what the answers carry.
  */
 import { addressOf } from "./address.js";
+import { readAdapter } from "../engine/adapter.js";
 import { readRanks, readTokenizerFiles } from "../engine/bpe.js";
 import { MOST_PARAMETERS, readConfig, readParameters } from "../engine/checkpoint.js";
 import { GPTModel, roomFor } from "../engine/gpt.js";
@@ -171,6 +172,19 @@ const actions = {
     }
   },
 
+  /** Fetch an adapter that the site publishes, for requests that name it. */
+  async adapter({ name, message, reply }) {
+    const live = models.get(name);
+    if (!live) throw new Error("the model is not loaded yet");
+    const { seq, adapter, published } = message;
+    if (!live.adapters.known.has(adapter)) {
+      const bytes = await load(published, () => {}, new AbortController().signal);
+      const { config } = live.model;
+      live.adapters.add(adapter, await readAdapter(config, new Blob([bytes]), published.alpha));
+    }
+    reply({ kind: "adapter", seq, adapter, classes: live.adapters.get(adapter).head?.rows ?? 0 });
+  },
+
   async cancel({ name }) {
     loading.get(name)?.abort();
     loading.delete(name); // another try need not wait for the end of this one
@@ -207,7 +221,7 @@ const actions = {
   },
 };
 
-const ASKED = ["run", "explain", "neighbors", "vocabulary", "continue"];
+const ASKED = ["run", "explain", "neighbors", "vocabulary", "continue", "classify"];
 
 self.onmessage = async ({ data: { key, name, message } }) => {
   /** @param {object} content  @param {Float32Array[]} [buffers]  @param {string} [to] */

@@ -63,7 +63,7 @@ async function isKept(file) {
 }
 
 /** What is answered on the page itself; the rest is for the worker. */
-const HERE = ["tokenize", "status", "load", "adopt", "leave"];
+const HERE = ["tokenize", "status", "load", "adopt", "leave", "adapter"];
 
 /** A widget's line to its answers. */
 class Connection {
@@ -111,6 +111,14 @@ class Connection {
       { kind: "error", seq: message.seq, message: "this page has no files of the widget's model" },
       [],
     );
+  }
+
+  /** Fetch an adapter that the page has for the widget's model. */
+  adapter(message) {
+    const published = this.get("adapters")?.[message.adapter];
+    if (published) return this.forward({ ...message, published });
+    const why = `this page has no files of the adapter ${JSON.stringify(message.adapter)}`;
+    return this.emit({ kind: "error", seq: message.seq, message: why }, []);
   }
 
   /** A model of the reader's own, for this widget alone. */

@@ -73,14 +73,28 @@ export class StaticModel {
   }
 }
 
+/**
+ * What a widget was stored with: on the page, or in a file beside the modules.
+ * @param {HTMLElement} root
+ */
+async function stateOf(root) {
+  const { bwState } = root.dataset;
+  if (!bwState)
+    return JSON.parse(root.querySelector('script[type="application/json"]')?.textContent ?? "");
+  const response = await fetch(new URL(`../${bwState}`, import.meta.url));
+  if (!response.ok) throw new Error(`${bwState} could not be loaded (${response.status})`);
+  return response.json();
+}
+
 /** @param {HTMLElement} root */
 export async function mount(root) {
   const name = root.dataset.bwModule ?? "";
   if (!/^[a-z0-9-]+$/.test(name)) throw new Error(`${name} is not the name of a widget`);
-  const model = new StaticModel(
-    JSON.parse(root.querySelector('script[type="application/json"]')?.textContent ?? ""),
-  );
-  const widget = (await import(`../views/${name}.js`)).default;
+  const [state, { default: widget }] = await Promise.all([
+    stateOf(root),
+    import(`../views/${name}.js`),
+  ]);
+  const model = new StaticModel(state);
   const el = document.createElement("div");
   await widget.render({ model, el });
   root.querySelector(".bw-fallback")?.remove();
@@ -100,6 +114,6 @@ const observer = new IntersectionObserver(
       });
     }
   },
-  { rootMargin: "400px" },
+  { rootMargin: "800px" },
 );
 for (const root of document.querySelectorAll(".bw-mount")) observer.observe(root);

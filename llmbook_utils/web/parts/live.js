@@ -286,7 +286,8 @@ export class Live {
   #send(request, seq) {
     clearTimeout(this.working);
     this.working = setTimeout(() => this.note(["The model is working …"]), 600);
-    if (request.kind === "vocabulary") return this.model.send({ ...request, seq });
+    if (["vocabulary", "adapter"].includes(request.kind))
+      return this.model.send({ ...request, seq });
     const options = this.most ? { most: this.most, ...request.options } : (request.options ?? {});
     // twice as many units as characters are read, and one more: enough for the answerer to see that
     // it has to cut
