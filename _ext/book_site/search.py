@@ -58,7 +58,8 @@ def terms(app: Sphinx) -> Iterator[dict[str, Any]]:
     """The glossary's terms, what they are also called, and the section that explains each."""
     path = Path(app.env.doc2path(GLOSSARY))
     anchors = {
-        section.next_node(nodes.title).astext(): section["ids"][0]
+        # titles are set with typographic apostrophes, and typed with plain ones
+        section.next_node(nodes.title).astext().replace("’", "'"): section["ids"][0]
         for section in app.env.get_doctree(GLOSSARY).findall(nodes.section)
     }
     for entry in ENTRY.finditer(path.read_text(encoding="utf-8")):

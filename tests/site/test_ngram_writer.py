@@ -1,5 +1,6 @@
 """The n-gram writer in Chromium: the same counts and draws as Python's, and a reader's hands."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.site
 STORY = load_text("story")
 TABLES = count_followers(split_words(STORY), 3)
 BEGINNINGS = [
+    "The tortoise looked at the",
     "The tortoise",
     "Ibby looked at the",
     "said Mrs.",
@@ -49,7 +51,7 @@ Open = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pages = both_themes(NgramWriter("The tortoise looked at the", STORY))
+    pages = both_themes(NgramWriter(BEGINNINGS[0], STORY))
     return site_folder(tmp_path_factory.mktemp("ngrams"), pages)
 
 
@@ -67,6 +69,12 @@ def words(page: Page, name: str) -> list[str]:
     return [word.replace("␣", " ").replace("⏎", "\n") for word in shown]
 
 
+def common(text: str) -> list[str]:
+    """The likeliest words of the trigram model, as Python counts."""
+    followers = seen_followers(TABLES, split_words(text))
+    return [word for word, _ in followers.most_common(5)]
+
+
 def beginning(page: Page) -> Locator:
     return page.get_by_role("textbox", name="A beginning")
 
@@ -77,8 +85,8 @@ def test_counts_and_draws_are_those_of_python(open_page: Open) -> None:
         before = split_words(text)
         assert pieces == before
         for n in (1, 2, 3):
-            common = seen_followers(TABLES[:n], before).most_common(5)
-            assert [tuple(pair) for pair in likely[n - 1]] == common
+            counted = seen_followers(TABLES[:n], before).most_common(5)
+            assert [tuple(pair) for pair in likely[n - 1]] == counted
             for seed in (0, 1, 2):
                 draw = partial(next, uniform_numbers(seed))
                 assert written[n - 1][seed] == write_on(TABLES[:n], before, 30, draw)
@@ -86,15 +94,13 @@ def test_counts_and_draws_are_those_of_python(open_page: Open) -> None:
 
 def test_a_word_is_appended_and_the_tables_follow(user: Reader) -> None:
     page = user.page
-    assert words(page, "unigram")[0] == "."
-    assert words(page, "trigram")[0] == " window"
-    user.press(
-        column(page, "trigram").get_by_role("button", name="append space window")
-    )
-    expect(beginning(page)).to_have_value("The tortoise looked at the window")
-    likely = seen_followers(TABLES, [" the", " window"]).most_common(5)
-    expect(column(page, "trigram").locator(".bw-word")).to_have_count(len(likely))
-    assert words(page, "trigram") == [word for word, _ in likely]
+    assert words(page, "trigram") == common(BEGINNINGS[0])
+    first = common(BEGINNINGS[0])[0]
+    user.press(column(page, "trigram").locator(".bw-word").first)
+    expect(beginning(page)).to_have_value(BEGINNINGS[0] + first)
+    after = common(BEGINNINGS[0] + first)
+    expect(column(page, "trigram").locator(".bw-word")).to_have_count(len(after))
+    assert words(page, "trigram") == after
     expect(column(page, "mini")).to_contain_text("must be loaded first")
 
 
@@ -124,7 +130,8 @@ def test_mini_stands_beside_them_when_it_is_loaded(open_page: Open) -> None:
     load(page)
     beginning(page).fill("They looked out of the")
     first = column(page, "mini").locator(".bw-word").first
-    expect(first).to_contain_text("29.0 %", timeout=20_000)
+    # the page's copy of the weights is rounded to 8 bits
+    expect(first).to_contain_text(re.compile(r"(29|30)\.\d %"), timeout=20_000)
     assert words(page, "mini")[0] == " window"
     page.get_by_role("button", name="Let the model mini write").click()
     expect(page.locator(".bw-summary")).to_contain_text(

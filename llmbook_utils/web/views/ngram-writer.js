@@ -61,8 +61,8 @@ class Column {
       "button",
       { type: "button", class: "bw-word", onclick: pressed, "aria-disabled": word === null },
       shown,
-      share,
       shareBar(probability),
+      share,
     );
     made.setAttribute("aria-label", `append ${spoken(bytes)}, ${percent(probability)}`);
     return made;
