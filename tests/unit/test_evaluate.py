@@ -300,6 +300,26 @@ def test_the_reason_is_told(server):
         judge_at(server, tries=2)("How good?")
 
 
+def test_after_some_failures_in_a_row_it_gives_up(server, tmp_path):
+    server.plan = lambda prompt: openai("70") if prompt in ("a", "d") else HTML
+    judge = judge_at(server, tries=1)
+    with pytest.raises(
+        ChatError, match=r"3 failures in a row: no reply.*something else"
+    ):
+        ask_judge(judge, list("abcdefgh"), tmp_path / "r.jsonl", give_up=3)
+    assert len(server.seen) == 7  # b and c were followed by a reply
+    found = ask_judge(judge, list("abcd"), tmp_path / "r.jsonl", give_up=3)
+    assert (found.reused, found.failed) == (2, 2)
+    assert "the last failure: no reply" in str(found)
+
+
+def test_fields_of_the_request_can_be_changed(server):
+    extra = {"max_tokens": None, "temperature": None, "max_completion_tokens": 200}
+    judge_at(server, extra=extra)("How good?")
+    body = server.seen[0][2]
+    assert body.keys() == {"model", "messages", "max_completion_tokens"}
+
+
 def test_what_cannot_get_better_is_not_asked_again(server):
     server.plan = [Said(b"too long", 400)]
     with pytest.raises(RefusedError, match="400: 'too long'"):
