@@ -110,7 +110,7 @@ def test_a_near_duplicate_is_found():
     other = build_instructions.Entry(
         one.instruction + " Now.", one.input, one.output, "", "test", ""
     )
-    assert list(near_duplicates([*ENTRIES, other]))
+    assert list(near_duplicates([*TRAIN[:20], other]))
 
 
 @pytest.mark.parametrize("kind", SEEN)
