@@ -291,6 +291,7 @@ class Verdicts:
     values: list[float | str | None]  # None: not readable, or no reply
     unparsed: int = 0  # replies without a verdict
     failed: int = 0  # prompts without a reply; the next run asks them again
+    reason: str = ""  # why the last of these failed
     reused: int = 0  # replies that an earlier run had paid for
     tokens: int = 0  # read and written, by the replies of this run
     cost: float = 0.0  # in the currency of the judge's prices, of this run
@@ -306,6 +307,7 @@ class Verdicts:
             f"{n} of {len(self.values)} verdicts ({self.unparsed} unreadable, "
             f"{self.failed} failed, {self.reused} from an earlier run); "
             f"{self.tokens:,} tokens, cost {self.cost:.4f}, {self.seconds:.1f} s"
+            + (f"; the last failure: {self.reason}" if self.reason else "")
         )
 
 
@@ -316,15 +318,16 @@ def ask_judge(
     *,
     parse: Callable[[str], float | str | None] = parse_grade,
     name: str = "judge",
+    give_up: int = 5,
 ) -> Verdicts:
     """Ask a judge about each prompt, and keep every reply in the file `results`.
 
     A reply is in the file before the next prompt is asked, so a run that is killed
     loses none, and the next one asks only what is missing; `name` tells judges apart in
-    one file. A prompt that gets no reply counts as failed. A server that is not there
-    raises ServerMissingError: the others would fail like it.
+    one file. A prompt that gets no reply counts as failed; after `give_up` of them in a
+    row, and where there is no server, the rest would fail like them: ChatError.
     """
-    found = Verdicts([])
+    found, in_a_row = Verdicts([]), 0
     with Ledger(results) as ledger:
         for prompt in prompts:
             key = hashlib.sha256(json.dumps([name, prompt]).encode()).hexdigest()
@@ -335,10 +338,16 @@ def ask_judge(
                     reply = judge(prompt)
                 except ServerMissingError:
                     raise
-                except ChatError:
-                    found.failed += 1
+                except ChatError as error:
+                    found.failed, in_a_row = found.failed + 1, in_a_row + 1
+                    found.reason = str(error)
                     found.values.append(None)
+                    if in_a_row == give_up:
+                        raise ChatError(
+                            f"{give_up} failures in a row: {error}"
+                        ) from error
                     continue
+                in_a_row = 0
                 ledger.add(key, reply.text, tokens=reply.tokens, cost=reply.cost)
                 text = reply.text
                 found.tokens += reply.tokens

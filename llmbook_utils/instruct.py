@@ -26,7 +26,11 @@ from llmbook_utils.train import History, Progress, create_optimizer, train
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """How a request is written, up to the place where the answer begins."""
+    """How a request is written, up to the place where the answer begins.
+
+    In all of them `<|endoftext|>` ends the answer, also where other models have a
+    marker for that.
+    """
 
     plain: str  # with {instruction}
     with_input: str  # with {instruction} and {input}
@@ -45,9 +49,9 @@ ALPACA = PromptStyle(
 )
 # source: Abdin et al. (2024)
 PHI = PromptStyle(
-    "<|user|>\n{instruction}\n<|assistant|>\n",
-    "<|user|>\n{instruction}\n{input}\n<|assistant|>\n",
-    ("<|user|>", "<|assistant|>"),
+    "<|user|>\n{instruction}<|end|>\n<|assistant|>\n",
+    "<|user|>\n{instruction}\n{input}<|end|>\n<|assistant|>\n",
+    ("<|user|>", "<|end|>", "<|assistant|>"),
 )
 # source: OpenAI (2023)
 CHATML = PromptStyle(
@@ -68,7 +72,7 @@ def format_prompt(
     >>> print(format_prompt("Make it a question.", "The dog is wet.", PHI))
     <|user|>
     Make it a question.
-    The dog is wet.
+    The dog is wet.<|end|>
     <|assistant|>
     <BLANKLINE>
     """

@@ -199,12 +199,18 @@ def mixed(entries: list[Entry]) -> list[Entry]:
         forms = {entry.form for entry in done[1 - WINDOW :]}
         kinds = [entry.kind for entry in done[-4:]]
         open_ = [entry for entry in left if entry.form not in forms]
-        many = Counter(entry.kind for entry in left)
-        # what has most left comes sooner, so that no kind fills the end
-        chances = [
-            many[entry.kind] * (entry.kind not in kinds) + 1e-9 for entry in open_
+        # a form that is left several times needs that many windows: it cannot wait
+        rest = Counter(entry.form for entry in left)
+        urgent = [
+            entry for entry in open_ if rest[entry.form] * (WINDOW + 10) > len(left)
         ]
-        done.append(draw.choices(open_, chances)[0])
+        pool = urgent if any(rest[entry.form] > 1 for entry in urgent) else open_
+        # what has most left comes sooner, so that no kind fills the end
+        many = Counter(entry.kind for entry in left)
+        chances = [
+            many[entry.kind] * (entry.kind not in kinds) + 1e-9 for entry in pool
+        ]
+        done.append(draw.choices(pool, chances)[0])
         left.remove(done[-1])
     return done
 

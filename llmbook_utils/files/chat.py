@@ -4,7 +4,8 @@ Not built on a page. Only what a judge needs: one prompt in, one text out.
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -52,6 +53,8 @@ class ChatServer:
     - `tries`: how often a prompt is sent before it counts as failed
     - `pause`: seconds before the second try; it doubles from try to try
     - `prices`: of a million tokens read, and of a million written
+    - `extra`: what else the request says; None leaves a field out, as in
+      {"max_tokens": None, "max_completion_tokens": 200}
 
     No reply after all tries raises ChatError, a server that is not there, or does not
     know key or model, ServerMissingError.
@@ -66,6 +69,7 @@ class ChatServer:
     pause: float = 1.0
     max_tokens: int = 64
     prices: tuple[float, float] = (0.0, 0.0)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.protocol not in PATHS:
@@ -126,8 +130,11 @@ class ChatServer:
         body: dict[str, Any] = {"model": self.model, "messages": messages}
         if self.protocol == "ollama":
             options = {"temperature": 0, "num_predict": self.max_tokens}
-            return body | {"stream": False, "options": options}
-        return body | {"temperature": 0, "max_tokens": self.max_tokens}
+            body |= {"stream": False, "options": options}
+        else:
+            body |= {"temperature": 0, "max_tokens": self.max_tokens}
+        body |= self.extra
+        return {name: value for name, value in body.items() if value is not None}
 
     def read(self, response: requests.Response, url: str) -> tuple[str, int, int]:
         """Text and tokens of a response; one of another form raises ChatError."""

@@ -277,12 +277,14 @@ def test_left_padded_generation_equals_one_at_a_time(mini, use_cache):
 
 def test_answers_come_in_the_order_of_the_requests(mini):
     model, tokenizer = mini
+    # the long one comes first, and is the second of its batch
     requests = [
-        ("Say something about a king and his three daughters.", ""),
-        ("Go.", "the sea"),
+        ("Say something.", "about a king and his daughters"),
+        ("Go to sea.", ""),
     ]
     options = {"max_new_tokens": 10}
     alone = [answer(model, tokenizer, [request], **options)[0] for request in requests]
+    assert alone[0] != alone[1]
     assert answer(model, tokenizer, requests, **options) == alone
     assert answer(model, tokenizer, []) == []
 

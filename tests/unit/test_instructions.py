@@ -110,7 +110,7 @@ def test_a_near_duplicate_is_found():
     other = build_instructions.Entry(
         one.instruction + " Now.", one.input, one.output, "", "test", ""
     )
-    assert list(near_duplicates([*ENTRIES, other]))
+    assert list(near_duplicates([*TRAIN[:20], other]))
 
 
 @pytest.mark.parametrize("kind", SEEN)
@@ -399,4 +399,4 @@ def test_preferences():
     assert all(pair.chosen != pair.rejected for pair in pairs)
     # so that a model cannot learn length instead of kindness
     longer = sum(len(pair.chosen) > len(pair.rejected) for pair in pairs)
-    assert 0.3 <= longer / len(pairs) <= 0.85
+    assert 0.4 <= longer / len(pairs) <= 0.6
