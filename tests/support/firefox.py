@@ -79,7 +79,9 @@ class Firefox:
         self.send("browsingContext.setViewport", context=self.tab, viewport=viewport)
 
     def goto(self, url: str) -> None:
-        self.send("browsingContext.navigate", context=self.tab, url=url, wait="complete")
+        self.send(
+            "browsingContext.navigate", context=self.tab, url=url, wait="complete"
+        )
 
     def run(self, function: str, *values: Any) -> Any:
         """What an asynchronous function gives for values, both as JSON."""

@@ -107,6 +107,24 @@ async function stateOf(root) {
   return response.json();
 }
 
+/**
+ * What stands on paper in place of each widget that works: a control there would be of no use.
+ * @type {{root: HTMLElement, el: HTMLElement, fallback: Element}[]}
+ */
+const printed = [];
+addEventListener("beforeprint", () => {
+  for (const { root, el, fallback } of printed) {
+    root.append(fallback);
+    el.hidden = true;
+  }
+});
+addEventListener("afterprint", () => {
+  for (const { el, fallback } of printed) {
+    fallback.remove();
+    el.hidden = false;
+  }
+});
+
 /** @param {HTMLElement} root */
 export async function mount(root) {
   const name = root.dataset.bwModule ?? "";
@@ -118,8 +136,10 @@ export async function mount(root) {
   const model = new StaticModel(state, name);
   const el = document.createElement("div");
   await widget.render({ model, el });
-  root.querySelector(".bw-fallback")?.remove();
+  const fallback = root.querySelector(".bw-fallback");
+  fallback?.remove();
   root.append(el);
+  if (fallback) printed.push({ root, el, fallback });
   root.dataset.bwReady = "1";
   return model;
 }

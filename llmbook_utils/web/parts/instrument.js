@@ -18,6 +18,7 @@ import { button, h } from "./dom.js";
 
 /** @import { Live } from "./live.js" */
 
+const OF = "mini"; // the model whose findings the experiments are
 const SIZES = [1, 1.25, 1.5, 1.75, 2]; // of the type in a lecture
 const KEYS = [
   ["E", "experiments: open, close"],
@@ -76,11 +77,10 @@ class Guide {
   go(index) {
     const n = this.experiments.length;
     this.at = (index + n) % n;
-    const { title, predict, look } = this.experiments[this.at];
+    const { title, predict } = this.experiments[this.at];
     this.facts = null;
     this.position.textContent = `Experiment ${this.at + 1} of ${n}: ${title}`;
     this.predict.replaceChildren(h("b", {}, "Predict. "), predict);
-    this.look.replaceChildren(h("b", {}, "Look. "), look);
     this.look.hidden = this.explanation.hidden = true;
     this.#label();
   }
@@ -93,6 +93,7 @@ class Guide {
   /** Bring the widget into the experiment's state; what is shown then is what is explained. */
   async setUp() {
     const { at } = this;
+    if (this.live.name !== OF) return this.#refuse();
     if (!this.live.ready) {
       this.live.need(this.steps, () => this.setUp());
       return this.live.load();
@@ -100,8 +101,15 @@ class Guide {
     await this.view.apply(this.experiments[at].set);
     if (at !== this.at) return;
     this.facts = this.view.facts();
+    this.look.replaceChildren(h("b", {}, "Look. "), this.experiments[at].look);
     this.look.hidden = false;
     this.#label();
+  }
+
+  /** The findings are those of one model. */
+  #refuse() {
+    this.look.replaceChildren(`The experiments are about ${OF}: go back to it first.`);
+    this.look.hidden = false;
   }
 
   explain() {
@@ -125,14 +133,15 @@ export class Instrument {
     this.view = view;
     this.size = 1;
     this.guide = new Guide({ live, view, experiments });
-    const open = button("Experiments", () => this.guide.toggle());
+    this.open = button("Experiments", () => this.guide.toggle());
+    this.open.hidden = model.get("model").name !== OF;
     this.full = button("Full screen", () => this.#toggleFull());
     this.full.hidden = !document.fullscreenEnabled;
     this.link = button("Link", () => this.#showLink());
     this.link.hidden = !model.link; // a notebook has no address
     this.address = h("div", { class: "bw-note bw-address", role: "status", hidden: true });
     this.help = this.#keys();
-    const tools = h("div", { class: "bw-tools" }, open, this.link, this.full);
+    const tools = h("div", { class: "bw-tools" }, this.open, this.link, this.full);
     element.querySelector(".bw-title")?.after(tools, this.guide.element, this.address, this.help);
     element.addEventListener("keydown", (event) => this.#press(event));
     element.addEventListener("fullscreenchange", () => this.#fullChanged());
@@ -201,7 +210,7 @@ export class Instrument {
       if (to) this.#size(to);
     };
     const acts = {
-      e: () => this.guide.toggle(),
+      e: () => this.open.hidden || this.guide.toggle(),
       n: () => this.#turn(1),
       p: () => this.#turn(-1),
       s: () => this.guide.setUp(),
@@ -221,6 +230,7 @@ export class Instrument {
   }
 
   #turn(by) {
+    if (this.open.hidden) return;
     this.guide.toggle(true);
     this.guide.go(this.guide.at + by);
   }
