@@ -2,7 +2,7 @@ import js from "@eslint/js";
 import globals from "globals";
 
 export default [
-  { ignores: ["_build/", ".venv/"] },
+  { ignores: ["_build/", ".venv/", "llmbook_utils/web/vendor/"] },
   js.configs.recommended,
   {
     files: ["**/*.js", "**/*.mjs"],

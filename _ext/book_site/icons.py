@@ -20,6 +20,7 @@ OTHERS = {"xmark"}
 CONTENT = re.compile(
     r'(?:--pst-icon-[a-z-]+:|content:)\s*"(?:\\(f[0-9a-f]{3})|([\uf000-\uf8ff]))"'
 )
+FACE = re.compile(r"@font-face\s*{[^}]*Font ?Awesome[^}]*}")
 TEXT = """/* Font Awesome Free 6.5.2 by @fontawesome - https://fontawesome.com/license/free
    (font: SIL Open Font License 1.1; copyright 2024 Fonticons, Inc.): the icons that the pages use. */
 @font-face {
@@ -67,6 +68,9 @@ def write(app: Sphinx, error: Exception | None) -> None:
         font.flavor = "woff"
         font.save(folder / "_static" / "icons.woff")
     (folder / "_static" / SHEET).write_text(TEXT, encoding="utf-8")
+    for path in (folder / "_static" / "styles").glob("*.css"):
+        sheet = path.read_text(encoding="utf-8")
+        path.write_text(FACE.sub("", sheet), encoding="utf-8")
     for path in (folder / FONTS).iterdir():
         path.unlink()
 

@@ -78,8 +78,16 @@ MOVING = """() => [...document.querySelectorAll("*")]
     return /[1-9]/.test(transitionDuration) || animationName !== "none";
   })
   .slice(0, 5).map(e => e.outerHTML.slice(0, 150))"""
-# the formulas and the fonts that they bring are of the first visit, too
-SETTLE = "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }"
+# formulas, their fonts, and the widgets near the first screen are of the first visit, too
+SETTLE = """async () => {
+  await window.MathJax?.startup?.promise;
+  await document.fonts.ready;
+  const near = [...document.querySelectorAll(".bw-mount")]
+    .filter(e => e.checkVisibility() && e.getBoundingClientRect().top < innerHeight + 600);
+  const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
+  for (let i = 0; i < 200 && near.some(e => !e.dataset.bwReady && !e.dataset.bwError); i += 1) await wait(50);
+  if (near.length) await wait(100);
+}"""
 SHIFT = """() => new Promise(resolve => {
   const add = (sum, { value }) => sum + value;
   new PerformanceObserver(list => resolve(list.getEntries().reduce(add, 0))).observe({ type: "layout-shift", buffered: true });

@@ -394,6 +394,20 @@ def test_without_javascript_the_fallback_is_there(open_page: Open) -> None:
     expect(page.get_by_text("✓ Right.")).to_be_visible()
 
 
+def test_on_paper_the_fallback_stands_in_place_of_the_widget(open_page: Open) -> None:
+    page = open_page("light")
+    widgets, fallbacks = page.locator(".bw"), page.locator(".bw-fallback")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(fallbacks).to_have_count(len(WIDGETS))
+    for fallback in fallbacks.all():
+        expect(fallback).to_be_visible()
+    for widget in widgets.all():
+        expect(widget).to_be_hidden()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(fallbacks).to_have_count(0)
+    expect(widgets.first).to_be_visible()
+
+
 def test_a_widget_that_fails_keeps_its_fallback(
     open_page: Open, folder: Path, address: str
 ) -> None:

@@ -12,9 +12,10 @@ export class StaticModel {
   /** @type {Promise<{send: (message: object) => void}> | null} */
   #answerer = null;
 
-  /** @param {Record<string, any>} state */
-  constructor(state) {
+  /** @param {Record<string, any>} state  @param {string} [name]  of the widget */
+  constructor(state, name = "") {
     this.#state = { ...state };
+    this.name = name;
   }
 
   get(name) {
@@ -68,6 +69,26 @@ export class StaticModel {
     }
   }
 
+  /** Bring the widget into a state, as a link names it. @param {Record<string, string>} state */
+  open(state) {
+    this.#emit("llmbook:open", state);
+  }
+
+  /** The address of a state of this widget. @param {Record<string, string>} state */
+  link(state) {
+    return `${location.href.split("#")[0]}#${this.name}?${new URLSearchParams(state)}`;
+  }
+
+  /** Draw a text as a QR code. @param {string} text  @param {HTMLCanvasElement} canvas */
+  async drawCode(text, canvas) {
+    const { generate } = await import("../vendor/lean-qr.js");
+    /** @type {any} */ (generate)(text).toCanvas(canvas, {
+      on: [0, 0, 0],
+      off: [255, 255, 255],
+      pad: 4,
+    });
+  }
+
   #emit(event, ...values) {
     for (const listener of this.#listeners.get(event) ?? []) listener(...values);
   }
@@ -86,6 +107,24 @@ async function stateOf(root) {
   return response.json();
 }
 
+/**
+ * What stands on paper in place of each widget that works: a control there would be of no use.
+ * @type {{root: HTMLElement, el: HTMLElement, fallback: Element}[]}
+ */
+const printed = [];
+addEventListener("beforeprint", () => {
+  for (const { root, el, fallback } of printed) {
+    root.append(fallback);
+    el.hidden = true;
+  }
+});
+addEventListener("afterprint", () => {
+  for (const { el, fallback } of printed) {
+    fallback.remove();
+    el.hidden = false;
+  }
+});
+
 /** @param {HTMLElement} root */
 export async function mount(root) {
   const name = root.dataset.bwModule ?? "";
@@ -94,12 +133,48 @@ export async function mount(root) {
     stateOf(root),
     import(`../views/${name}.js`),
   ]);
-  const model = new StaticModel(state);
+  const model = new StaticModel(state, name);
   const el = document.createElement("div");
   await widget.render({ model, el });
-  root.querySelector(".bw-fallback")?.remove();
+  const fallback = root.querySelector(".bw-fallback");
+  fallback?.remove();
   root.append(el);
+  if (fallback) printed.push({ root, el, fallback });
   root.dataset.bwReady = "1";
+  return model;
+}
+
+/** Each widget's model, once it is mounted. @type {Map<HTMLElement, Promise<StaticModel>>} */
+const mounted = new Map();
+
+/** Mount a widget once. @param {HTMLElement} root */
+function mountOnce(root) {
+  const known = mounted.get(root);
+  if (known) return known;
+  const model = mount(root);
+  mounted.set(root, model);
+  model.catch((error) => {
+    root.dataset.bwError = String(error);
+    console.error(error);
+  });
+  return model;
+}
+
+/** Open the state that the page's address names: `#sampling-lab?temperature=0.5`. */
+async function openLinked() {
+  const link = /^#([a-z0-9-]+)\?(.*)$/.exec(location.hash);
+  /** @type {HTMLElement | null} */
+  const root = link && document.querySelector(`.bw-mount[data-bw-module="${link[1]}"]`);
+  if (!link || !root) return;
+  for (let at = root.closest("details"); at; at = at.parentElement?.closest("details") ?? null)
+    at.open = true;
+  root.scrollIntoView();
+  try {
+    (await mountOnce(root)).open(Object.fromEntries(new URLSearchParams(link[2])));
+    root.scrollIntoView();
+  } catch {
+    // told where it was mounted
+  }
 }
 
 const observer = new IntersectionObserver(
@@ -107,13 +182,11 @@ const observer = new IntersectionObserver(
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       observer.unobserve(target);
-      const root = /** @type {HTMLElement} */ (target);
-      mount(root).catch((error) => {
-        root.dataset.bwError = String(error);
-        console.error(error);
-      });
+      mountOnce(/** @type {HTMLElement} */ (target));
     }
   },
   { rootMargin: "800px" },
 );
 for (const root of document.querySelectorAll(".bw-mount")) observer.observe(root);
+openLinked();
+addEventListener("hashchange", openLinked);

@@ -142,7 +142,7 @@ export class Live {
     const reset = button("Reset", () => this.#reset());
     this.controls = h(
       "div",
-      { class: "bw-bar" },
+      { class: "bw-bar bw-ask" },
       this.label,
       h("span", { class: "bw-gap" }),
       reset,
@@ -198,6 +198,12 @@ export class Live {
   set text(text) {
     this.field.value = text;
     this.#later(0);
+  }
+
+  /** Take a text without a call of `onChange`. @param {string} text */
+  put(text) {
+    clearTimeout(this.timer);
+    this.field.value = text;
   }
 
   /** Whether the text is the stored example's. */

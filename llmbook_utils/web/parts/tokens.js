@@ -66,6 +66,12 @@ export const drawBytes = (bytes) =>
       : h("span", { class: `bw-mark bw-mark-${name === "bytes" ? "bytes" : "space"}` }, text),
   );
 
+/** A token as a word of a sentence: without the space in front, which most have. */
+export const asWord = (bytes) =>
+  pieces(bytes)
+    .map(({ text }, i) => (i === 0 && text === "␣" ? "" : text))
+    .join("");
+
 const LEGEND = {
   space: "␣ space",
   "new line": "⏎ new line",

@@ -32,10 +32,13 @@ export function mostIn({ T, data }, row) {
 export function weightColors(element) {
   const read = (name) => colorOf(element, name);
   const scale = scaleOf(read("least"), read("most"));
+  // a lecture has larger type
+  const size = Number(getComputedStyle(element).getPropertyValue("--bw-size")) || 1;
   return {
     scale,
     css: scale.map((rgb) => `rgb(${rgb.join(" ")})`),
-    font: `12px ${read("mono")}`,
+    font: `${Math.round(12 * size)}px ${read("mono")}`,
+    size,
     ink: read("ink"),
     muted: read("muted"),
     focus: read("focus"),
@@ -126,8 +129,11 @@ export class WeightGrid {
   /** @param {number} width */
   paintIn(width, colors) {
     const { T } = this.matrix;
-    const { labels, room } = this.labels(colors.font, width < 500 ? 64 : 96);
-    const cell = Math.max(LEAST_CELL, Math.min(MOST_CELL, Math.floor((width - room - 2) / T)));
+    const { labels, room } = this.labels(colors.font, (width < 500 ? 64 : 96) * colors.size);
+    // in a lecture the whole grid is to be seen
+    const high = colors.size > 1 ? Math.floor((0.7 * innerHeight - room) / T) : MOST_CELL;
+    const most = Math.min(MOST_CELL * colors.size, high);
+    const cell = Math.max(LEAST_CELL, Math.min(most, Math.floor((width - room - 2) / T)));
     const size = room + cell * T + 2;
     this.place = { left: room, top: room, cell, rows: cell };
     const context = this.empty(size, size, colors);
@@ -177,7 +183,7 @@ export class WeightGrid {
     return Math.max(0, Math.min(this.matrix.T - 1, Math.floor(i)));
   }
 
-  #cells(context, { css, scale, line, paper }) {
+  #cells(context, { css, scale, line, paper, size }) {
     const { T, data } = this.matrix;
     const { left, top, cell } = this.place;
     const gap = cell > 16 ? 1 : 0;
@@ -190,7 +196,7 @@ export class WeightGrid {
         context.fillStyle = hidden ? paper : css[placeOf(w)];
         context.fillRect(x, y, cell - gap, cell - gap);
         if (hidden) this.stroke(context, line, [x + near, y + far, x + far, y + near]);
-        else if (cell >= WRITTEN_CELL) {
+        else if (cell >= WRITTEN_CELL * size) {
           context.fillStyle = inkOn(scale[placeOf(w)]);
           context.fillText(brief(w), x + cell / 2, y + cell / 2);
         }

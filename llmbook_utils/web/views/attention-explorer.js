@@ -15,11 +15,13 @@ import { softmaxOf } from "../engine/sampling.js";
 import { onTheme, paintPoints } from "../parts/colors.js";
 import { copyText } from "../parts/controls.js";
 import { button, fold, h, opensOn, segments, select, tiles, uniqueId } from "../parts/dom.js";
+import { Instrument } from "../parts/instrument.js";
 import { stepInGrid } from "../parts/keys.js";
 import { Live } from "../parts/live.js";
 import { count, decimal, grouped, percent } from "../parts/numbers.js";
-import { decode, drawBytes, pieces } from "../parts/tokens.js";
+import { asWord, decode, drawBytes, pieces } from "../parts/tokens.js";
 import { brief, mostIn, placeOf, weightColors, WeightGrid } from "../parts/weight-grid.js";
+import { EXPERIMENTS } from "./experiments/attention-explorer.js";
 
 const MOST_READ = 48; // tokens: as many as the grid can show
 const TOP = 6; // next tokens before and after
@@ -395,6 +397,16 @@ class SwitchBoard {
     this.#changed();
   }
 
+  /** Switch off what is named, and all else on, without a call of `onChange`. */
+  put(names) {
+    this.clear();
+    for (const name of names) {
+      const head = /^(\d+)\.(\d+)$/.exec(name);
+      if (head) this.state.heads.add(`${head[1]} ${head[2]}`);
+      else if (["mask", "scaling", "positions"].includes(name)) this.state[name] = false;
+    }
+  }
+
   /** Say which head the switches are about. */
   aim({ block, head, H, D }) {
     this.block = block;
@@ -722,6 +734,7 @@ class AttentionExplorer {
     this.summary = h("p", { class: "bw-summary bw-readout", "aria-live": "polite" });
     this.legend = h("p", { class: "bw-legend" });
     this.element = this.#layout();
+    this.instrument = new Instrument(this, EXPERIMENTS);
     this.#watch();
     this.#example();
     this.live.start();
@@ -772,6 +785,11 @@ class AttentionExplorer {
     this.follow = () =>
       this.telling || this.choose(this.model.get("block"), this.model.get("head"));
     for (const name of ["block", "head"]) this.model.on(`change:${name}`, this.follow);
+  }
+
+  /** The type is larger or smaller. */
+  resized() {
+    this.#paint();
   }
 
   #resize() {
@@ -913,6 +931,53 @@ class AttentionExplorer {
     else this.picture.paint();
   }
 
+  read() {
+    const { heads = [], ...others } = changesOf(this.switches.state);
+    const { block, head, cursor } = this;
+    return {
+      text: this.live.text,
+      block: String(block),
+      head: String(head),
+      row: String(cursor.row),
+      column: String(cursor.column),
+      off: [...Object.keys(others), ...heads.map((pair) => pair.join("."))].join(","),
+    };
+  }
+
+  /** @param {Record<string, string>} state  `off`: "mask,4.5", what is switched off */
+  async apply({ text = this.model.get("text"), block, head, row, column, off = "" }) {
+    this.live.put(text);
+    this.switches.put(off.split(",").filter(Boolean));
+    this.block = Number(block ?? this.model.get("block"));
+    this.head = Number(head ?? this.model.get("head"));
+    this.cursor = null;
+    this.#draw();
+    await this.#update();
+    if (row === undefined || column === undefined) return;
+    const within = (i) => Math.max(0, Math.min(this.matrix.T - 1, Number(i)));
+    this.#point({ row: within(row), column: within(column) });
+  }
+
+  facts() {
+    const { base, now } = this.shown;
+    const found = measure(this.matrix);
+    const chances = [base, now].map(({ tensors }) => softmaxOf(tensors["logits.last"].data));
+    const { row } = this.cursor;
+    const most = mostIn(this.matrix, row);
+    return {
+      previous: decimal(found.previous, 2),
+      first: decimal(found.first, 2),
+      row: asWord(now.tokens[row].bytes),
+      most: asWord(now.tokens[most].bytes),
+      weight: decimal(this.matrix.data[row * this.matrix.T + most]),
+      before: asWord(base.top[0].bytes),
+      beforeShare: percent(base.top[0].probability),
+      after: asWord(now.top[0].bytes),
+      afterShare: percent(now.top[0].probability),
+      moved: decimal(totalVariation(chances[0], chances[1])),
+    };
+  }
+
   get mask() {
     return this.shown.changes.mask ?? true;
   }
@@ -1004,6 +1069,7 @@ class AttentionExplorer {
     cancelAnimationFrame(this.frame);
     this.sizes.disconnect();
     this.theme.disconnect();
+    this.instrument.stop();
     for (const name of ["block", "head"]) this.model.off(`change:${name}`, this.follow);
     this.live.stop();
   }

@@ -1,7 +1,9 @@
 /** Continuation: the model writes on from the reader's own words, token after token. */
 import { button, h, opensOn } from "../parts/dom.js";
+import { Instrument } from "../parts/instrument.js";
 import { Live } from "../parts/live.js";
 import { count } from "../parts/numbers.js";
+import { EXPERIMENTS } from "./experiments/continuation.js";
 
 class Continuation {
   constructor(model) {
@@ -37,6 +39,7 @@ class Continuation {
       what,
     );
     opensOn(this.go, this.story);
+    this.instrument = new Instrument(this, EXPERIMENTS);
     this.#open(model.get("text"));
     for (const reply of this.live.example("continue")) this.#take(reply);
     this.live.start();
@@ -63,6 +66,23 @@ class Continuation {
       reply.kind === "started" ? this.#open(text) : this.#take(reply),
     );
     this.#label();
+  }
+
+  read() {
+    return { text: this.live.text, seed: String(this.seed) };
+  }
+
+  /** Write on from a text; resolves when it is written. @param {Record<string, string>} state */
+  apply({ text = this.model.get("text"), seed = String(this.model.get("options").seed) }) {
+    this.live.put(text);
+    const written = new Promise((resolve) => (this.finish = resolve));
+    this.#begin(Number(seed));
+    return this.live.ready ? written : undefined;
+  }
+
+  facts() {
+    const words = this.written.textContent.trim();
+    return { words: words.slice(0, 60), tokens: String(this.tokens), seed: String(this.seed) };
   }
 
   #open(prompt) {
@@ -96,6 +116,7 @@ class Continuation {
 
   #free() {
     this.running = null;
+    this.finish?.();
     this.story.setAttribute("aria-busy", false);
   }
 
@@ -105,6 +126,7 @@ class Continuation {
   }
 
   stop() {
+    this.instrument.stop();
     this.live.stop();
   }
 }

@@ -4,10 +4,12 @@
  */
 import { button, fold, h, line, opensOn, scroller, shareBar, tableHead } from "../parts/dom.js";
 import { svg } from "../parts/drawing.js";
+import { Instrument } from "../parts/instrument.js";
 import { chip, Listbox } from "../parts/listbox.js";
 import { Live, rowOf } from "../parts/live.js";
 import { count, decimal, grouped } from "../parts/numbers.js";
-import { decode, drawBytes, pieces, spoken } from "../parts/tokens.js";
+import { asWord, decode, drawBytes, spoken } from "../parts/tokens.js";
+import { EXPERIMENTS } from "./experiments/embedding-map.js";
 
 const WIDTHS = [280, 640]; // of the picture: a narrow page has a narrow one, not a small one
 const HEIGHT = 420;
@@ -155,6 +157,7 @@ class EmbeddingMap {
       hint,
       fold(`The ${NEIGHBORS} nearest tokens`, this.list),
     );
+    this.instrument = new Instrument(this, EXPERIMENTS);
     this.chosen = 0;
     this.sizes = new ResizeObserver(() => this.#width() !== this.width && this.#draw());
     this.sizes.observe(this.element);
@@ -222,6 +225,35 @@ class EmbeddingMap {
     this.#draw();
   }
 
+  read() {
+    return { text: this.live.text, word: asWord(this.words[this.chosen]?.bytes ?? []) };
+  }
+
+  /** @param {Record<string, string>} state */
+  async apply({ text = this.live.model.get("text"), word = "" }) {
+    this.live.put(text);
+    await this.update();
+    const index = this.words.findIndex(({ bytes }) => asWord(bytes) === word);
+    if (index >= 0) await this.#choose(index);
+  }
+
+  facts() {
+    const near = (this.neighbors ?? []).map(({ bytes, similarity }) => ({
+      name: asWord(bytes),
+      is: similarity.toFixed(2),
+    }));
+    const [one, two, three] = near;
+    return {
+      word: asWord(this.words[this.chosen].bytes),
+      one: one.name,
+      oneIs: one.is,
+      two: two.name,
+      twoIs: two.is,
+      three: three.name,
+      threeIs: three.is,
+    };
+  }
+
   async #choose(index) {
     const before = this.chosen;
     this.chosen = index;
@@ -267,9 +299,9 @@ class EmbeddingMap {
     this.picture.replaceChildren(this.#svg(points));
     const best = (this.neighbors ?? [])
       .slice(0, 3)
-      .map(({ bytes, similarity }) => `“${spokenText(bytes)}” (${similarity.toFixed(2)})`);
+      .map(({ bytes, similarity }) => `“${asWord(bytes)}” (${similarity.toFixed(2)})`);
     const nearest = best.length
-      ? `Nearest to “${spokenText(words[chosen].bytes)}” are ${best.join(", ")}. `
+      ? `Nearest to “${asWord(words[chosen].bytes)}” are ${best.join(", ")}. `
       : "";
     this.summary.textContent = `${nearest}The picture keeps ${Math.round(100 * share)} % of the squared differences between the ${count(words.length, "vector")} of ${grouped(words[0].vector.length)} numbers.`;
   }
@@ -296,7 +328,7 @@ class EmbeddingMap {
     const labels = points.map((point) => {
       const x = 20 + (point.at[0] - left) * scale;
       const y = HEIGHT / 2 - (point.at[1] - (top + bottom) / 2) * scale;
-      const text = spokenText(point.bytes);
+      const text = asWord(point.bytes);
       const width = 7.9 * text.length + 4;
       // a name that would leave the picture stands on the left of its dot
       const start = x + 8 + width > this.width ? Math.max(0, x - 6 - width) : x + 8;
@@ -373,18 +405,13 @@ class EmbeddingMap {
   }
 }
 
-/** A token as a word of a sentence: without the space in front, which nearly all have. */
-const spokenText = (bytes) =>
-  pieces(bytes)
-    .map(({ text }, i) => (i === 0 && text === "␣" ? "" : text))
-    .join("");
-
 /** @param {{model: any, el: HTMLElement}} context */
 function render({ model, el }) {
   const view = new EmbeddingMap(model);
   el.append(view.element);
   return () => {
     view.sizes.disconnect();
+    view.instrument.stop();
     view.live.stop();
   };
 }

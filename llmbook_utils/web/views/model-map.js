@@ -10,9 +10,10 @@ import { softmaxOf } from "../engine/sampling.js";
 import { STAGES } from "../engine/stages.js";
 import { onTheme } from "../parts/colors.js";
 import { button, fold, h, opensOn, scroller, select } from "../parts/dom.js";
+import { Instrument } from "../parts/instrument.js";
 import { Live } from "../parts/live.js";
 import { count, grouped, percent, short } from "../parts/numbers.js";
-import { drawBytes, pieces } from "../parts/tokens.js";
+import { asWord, drawBytes, pieces } from "../parts/tokens.js";
 import {
   evaluate,
   exactly,
@@ -34,6 +35,8 @@ import {
   paletteOf,
   shownToken,
 } from "./model-map-parts.js";
+
+import { EXPERIMENTS } from "./experiments/model-map.js";
 
 const MOST = 24; // tokens that are read, as in model_map.py
 const TOP = 10; // next tokens
@@ -90,6 +93,7 @@ class ModelMap {
       this.summary,
       h("div", { class: "bw-bar" }, one),
     );
+    this.instrument = new Instrument(this, EXPERIMENTS);
     this.#take(this.#stored());
     this.live.start();
   }
@@ -120,6 +124,34 @@ class ModelMap {
     });
     this.panel.scrollIntoView({ block: "start" });
     if (this.explanation.element.hidden) this.explain(true);
+  }
+
+  read() {
+    const place = this.open && this.open !== "tokens" ? this.#index().join(".") : "";
+    return { text: this.live.text, ...(this.open ? { open: this.open, at: place } : {}) };
+  }
+
+  /** @param {Record<string, string>} state  `open`: a stage; `at`: the place in it, "0.3.2" */
+  async apply({ text = this.model.get("text"), open, at = "" }) {
+    this.live.put(text);
+    await this.#changed();
+    this.#close();
+    if (!open) return;
+    const index = at.split(".").filter(Boolean).map(Number);
+    if (this.live.ready || !at) await this.#follow({ tensor: open, index });
+    else this.live.need(this.live.controls, () => this.apply({ text, open, at }));
+  }
+
+  facts() {
+    const [one, two] = this.reading.top;
+    return {
+      one: asWord(one.bytes),
+      oneShare: percent(one.probability),
+      two: asWord(two.bytes),
+      twoShare: percent(two.probability),
+      tokens: String(this.reading.tokens.length),
+      value: this.readout.querySelector("b")?.textContent ?? "",
+    };
   }
 
   /** What is asked of the model with one block open. */
@@ -726,9 +758,9 @@ class ModelMap {
 
   /** Go to where an operand comes from. @param {Place} place */
   async #follow(place) {
-    const here = { tensor: this.open, index: this.#index() };
     const block = blockOf(place.tensor);
-    const trail = [...this.trail, here];
+    const here = this.open ? [{ tensor: this.open, index: this.#index() }] : [];
+    const trail = [...this.trail, ...here];
     if (block !== null && block !== this.reading.block) {
       if (!this.live.ready)
         return this.live.need(this.how.parentElement, () => this.#follow(place));
@@ -772,6 +804,7 @@ class ModelMap {
     this.drawing = null;
     this.live.stop();
     this.themes.disconnect();
+    this.instrument.stop();
     this.arrival.disconnect();
     this.cells.observer.disconnect();
   }

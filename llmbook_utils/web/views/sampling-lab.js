@@ -18,11 +18,13 @@ import {
 import { NumberInput, PythonCode } from "../parts/controls.js";
 import { button, fold, h, opensOn, scroller, segments, uniqueId } from "../parts/dom.js";
 import { keyed, Plot, svg, write } from "../parts/drawing.js";
+import { Instrument } from "../parts/instrument.js";
 import { chip, Listbox } from "../parts/listbox.js";
 import { Live } from "../parts/live.js";
 import { count, grouped, percent } from "../parts/numbers.js";
 import { Stepper } from "../parts/stepper.js";
-import { drawBytes, spoken } from "../parts/tokens.js";
+import { asWord, drawBytes, spoken } from "../parts/tokens.js";
+import { EXPERIMENTS } from "./experiments/sampling-lab.js";
 
 const LIST_ROWS = 10; // tokens on a page of the list
 const DRAWN_ROWS = 15; // tokens in the list of draws
@@ -308,6 +310,14 @@ class Setting extends NumberInput {
   /** Take a value, without a call of `onChange`. */
   put(value) {
     this.last = value;
+    this.#show();
+  }
+
+  /** Take a value that may turn the setting off; what is out of bounds is not taken. */
+  take(value) {
+    if (value !== this.off && !(value >= this.least && value <= this.most)) return;
+    this.on = value !== this.off;
+    if (this.on) this.last = value;
     this.#show();
   }
 
@@ -925,8 +935,42 @@ class SamplingLab {
     this.view = "the most probable";
     this.story = new Story(this);
     this.element = this.#layout();
+    this.instrument = new Instrument(this, EXPERIMENTS);
     this.#example();
     this.live.start();
+  }
+
+  read() {
+    const set = Object.entries(this.options).filter(([, value]) => value !== null);
+    return { text: this.live.text, ...Object.fromEntries(set.map(([k, v]) => [k, String(v)])) };
+  }
+
+  /** @param {Record<string, string>} state  an option that is not named is as it was first */
+  async apply({ text = this.model.get("text"), ...options }) {
+    const first = this.model.get("options");
+    for (const name of OPTIONS)
+      this.settings[name].take(name in options ? Number(options[name]) : first[name]);
+    if (this.story) this.#draw();
+    this.live.put(text);
+    await this.#changed();
+  }
+
+  facts() {
+    const { plain, plainOrder } = this.next;
+    const { probabilities, steps } = this.result;
+    const best = indexOfLargest(probabilities);
+    const name = (id) => asWord(this.vocabulary.bytesOf(id));
+    const top = plainOrder.slice(0, LIST_ROWS);
+    const others = sumWhere(probabilities, (id) => !top.includes(id));
+    return {
+      best: name(best),
+      share: percent(probabilities[best]),
+      before: percent(plain[best]),
+      second: name(plainOrder[1]),
+      left: grouped(steps.at(-1).left),
+      others: percent(others),
+      othersBefore: percent(sumWhere(plain, (id) => !top.includes(id))),
+    };
   }
 
   get options() {
@@ -1084,6 +1128,7 @@ class SamplingLab {
 
   stop() {
     for (const view of Object.values(this.views)) if (view instanceof Curve) view.stop();
+    this.instrument.stop();
     this.live.stop();
   }
 }
