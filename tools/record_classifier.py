@@ -169,11 +169,11 @@ def measure(run: Run, seed: int, data: Data) -> dict[str, Any]:
     for part in parts:
         labels = labels_of(getattr(data, part))
         found[part] = counted(labels, (odds[part] > 0).tolist())
-    if run.examples is None:
-        found |= corrected(
-            odds, logit(share(data.train)) - logit(share(messages)), data
-        )
-    return found
+    shift = logit(share(data.train)) - logit(share(messages)) if run.balanced else 0.0
+    labels = labels_of(data.test)
+    found["shift"] = round(shift, 4)
+    found["test_shifted"] = counted(labels, (odds["test"] + shift > 0).tolist())
+    return found | (corrected(odds, shift, data) if run.everything else {})
 
 
 def corrected(
