@@ -40,6 +40,8 @@ REFUSED = {
     "n_new": [(0, "whole number of 1"), (251, "whole number of 1")],
     "n_steps": [(0, "whole number"), ("9", "whole number")],
     "n_epochs": [(0, "whole number of 1")],
+    "n_messages": [(49, "whole number of 50"), ("300", "whole number of 50")],
+    "rank": [(0, "whole number of 1"), (257, "1 to 256")],
     "n_threads": [(0, "whole number of 1")],
 }
 GERMAN = (

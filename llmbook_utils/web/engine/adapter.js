@@ -62,17 +62,38 @@ async function readHead({ emb_dim: C }, entries, floats) {
 }
 
 /**
- * weight += factor * B A, row by row.
+ * Rows of `width` numbers, those of shorter rows and zeros after them.
+ * @param {Float32Array} numbers
+ */
+function widened(numbers, from, width) {
+  const wide = new Float32Array((numbers.length / from) * width);
+  for (let at = 0, to = 0; at < numbers.length; at += from, to += width)
+    wide.set(numbers.subarray(at, at + from), to);
+  return wide;
+}
+
+/**
+ * weight += factor * B A, four of the thin rows at once, so that each weight is read and written
+ * seldom.
  * @param {Float32Array} weight  (out, in)
  * @param {Pair} pair
  * @param {number} factor
  */
 export function addProduct(weight, { A, B, rank }, factor) {
   const cols = A.length / rank;
+  const width = 4 * Math.ceil(rank / 4);
+  const thin = new Float32Array(width * cols); // zeros after A's last row
+  thin.set(A);
+  const wide = widened(B, rank, width);
   for (let r = 0, at = 0; at < weight.length; r += 1, at += cols) {
-    for (let k = 0; k < rank; k += 1) {
-      const times = factor * B[r * rank + k];
-      for (let c = 0, a = k * cols; c < cols; c += 1, a += 1) weight[at + c] += times * A[a];
+    for (let k = 0; k < width; k += 4) {
+      const f0 = factor * wide[r * width + k];
+      const f1 = factor * wide[r * width + k + 1];
+      const f2 = factor * wide[r * width + k + 2];
+      const f3 = factor * wide[r * width + k + 3];
+      for (let w = at, a = k * cols; w < at + cols; w += 1, a += 1)
+        weight[w] +=
+          f0 * thin[a] + f1 * thin[a + cols] + f2 * thin[a + 2 * cols] + f3 * thin[a + 3 * cols];
     }
   }
 }
