@@ -14,7 +14,7 @@ ROOMS = ["files", "runs", "inside", "exercises", "widgets"]
 # what stands at the top without being built on a page
 TOOLS = {"__init__", "__main__", "cli", "env", "plots"}
 # page modules that read or write files, and may therefore enter a room
-READERS = {"pretrained", "checkpoint", "pretrain", "tokenizer"}
+READERS = {"pretrained", "checkpoint", "pretrain", "tokenizer", "instruct", "evaluate"}
 
 
 def name_of(path: Path) -> str:
