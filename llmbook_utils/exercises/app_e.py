@@ -82,7 +82,7 @@ def _matrices(layer: nn.Module) -> tuple[nn.Parameter, nn.Parameter]:
 
 
 def _judge_start(
-    layer: nn.Module, linear: nn.Linear, before: dict[str, Tensor], x: Tensor
+    layer: Any, linear: nn.Linear, before: dict[str, Tensor], x: Tensor
 ) -> None:
     """At first nothing is changed, and A is random."""
     A, B = layer.A, layer.B
