@@ -138,7 +138,7 @@ def fetch(name: str) -> Path:
 def unpacked(dataset: Dataset, path: Path) -> Path:
     """The file that a zip was fetched for, beside it; taken out where it is not yet."""
     out = path.with_name(dataset.member)
-    with FileLock(f"{path}.lock"):
+    with FileLock(f"{out}.lock"):
         if not (out.is_file() and pooch.file_hash(str(out)) == dataset.member_sha256):
             with zipfile.ZipFile(path) as archive:
                 part_of(out).write_bytes(archive.read(dataset.member))
