@@ -35,7 +35,7 @@ def lora_layer(answer: Callable[..., Any]) -> str:
     require(isinstance(layer, nn.Module), "expected a class derived from nn.Module")
     A, B = _matrices(layer)
     x = torch.randn(5, 6)
-    _judge_start(layer, linear, before, x)
+    _judge_start(layer, linear, before, (A, B), x)
     _judge_sum(layer, linear, A, B, x)
     _judge_learning(layer, linear, A, B, x)
     plain = nn.Linear(3, 5, bias=False)
@@ -82,10 +82,14 @@ def _matrices(layer: nn.Module) -> tuple[nn.Parameter, nn.Parameter]:
 
 
 def _judge_start(
-    layer: Any, linear: nn.Linear, before: dict[str, Tensor], x: Tensor
+    layer: nn.Module,
+    linear: nn.Linear,
+    before: dict[str, Tensor],
+    matrices: tuple[Tensor, Tensor],
+    x: Tensor,
 ) -> None:
     """At first nothing is changed, and A is random."""
-    A, B = layer.A, layer.B
+    A, B = matrices
     require(
         A.any() or B.any(),
         "A and B are both zero: then neither has a gradient, and nothing is "
