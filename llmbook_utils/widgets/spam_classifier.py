@@ -76,11 +76,11 @@ class SpamClassifier(LiveWidget):
     def keep(self, replies: dict[str, list[Message]]) -> dict[str, list[Message]]:
         (reply,) = replies["classify"]
         logits = torch.frombuffer(bytearray(reply["buffers"][0]), dtype=torch.float32)
-        self._odds = log_odds(logits.view(-1, 2)).tolist()
+        self.odds = log_odds(logits.view(-1, 2)).tolist()
         return super().keep(replies)
 
     def fallback(self) -> str:
-        whole, *others = self._odds
+        whole, *others = self.odds
         words = zip(self.text.split(), others, strict=False)
         rows = [[word, percent(sigmoid(o)), f"{whole - o:+.2f}"] for word, o in words]
         caption = (

@@ -59,7 +59,7 @@ def load(page: Page) -> None:
 
 
 def test_the_stored_verdict_shows_at_once_and_a_word_can_go(user: Reader) -> None:
-    page, stored = user.page, SpamClassifier(TEXT)._odds
+    page, stored = user.page, SpamClassifier(TEXT).odds
     expect(verdict(page)).to_have_text(f"Spam: {percent(sigmoid(stored[0]))}")
     expect(word(page, "09061234567")).to_have_class("bw-button bw-sc-word bw-sc-spam")
     number = TEXT.split().index("09061234567")

@@ -39,7 +39,7 @@ def test_the_stored_verdict_is_that_of_the_library(widget: SpamClassifier) -> No
     model, tokenizer = load_pretrained("mini")
     load_adapter(model, "spam")
     words = explain_by_deletion(Classifier(model, tokenizer), TEXT)
-    whole, *others = widget._odds
+    whole, *others = widget.odds
     assert len(others) == len(words) == 8
     for (word, change), odds, shown in zip(words, others, TEXT.split(), strict=True):
         assert word == shown
