@@ -23,7 +23,7 @@ from llmbook_utils.widgets.live import LiveWidget
 ADAPTER = "spam"
 MOST = 128  # tokens of a message that are read, as in chapter 6
 MOST_WORDS = 60  # that are left out one by one
-ODDS = SHIPPED / ADAPTER / "test_odds.json"
+ODDS = SHIPPED / f"{ADAPTER}-test-odds.json"
 
 
 class SpamClassifier(LiveWidget):

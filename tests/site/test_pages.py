@@ -62,6 +62,8 @@ APART = """() => [...document.querySelectorAll(".bw-mount")].flatMap(mount => {
   const high = Math.max(...boxes.map(box => box.bottom)) - Math.min(...boxes.map(box => box.top));
   return high <= innerHeight ? [] : [`${name}: ${Math.round(high)} px, the window has ${innerHeight}`];
 })"""
+UNFOLD = """() => [...document.querySelectorAll("article details")]
+  .filter(e => !e.closest(".bw")).forEach(e => { e.open = true; })"""
 THEMED = "theme => document.documentElement.dataset.theme === theme"
 SETTLED = "mount => mount.dataset.bwReady || mount.dataset.bwError"
 MATH = """() => [...document.querySelectorAll(".math")]
@@ -117,9 +119,7 @@ class Visit:
 
 def scroll_through(page: object) -> None:
     """Open every folded cell and hint, bring every widget into view and wait until it stands or has failed."""
-    page.evaluate(
-        "document.querySelectorAll('article details').forEach(e => e.open = true)"
-    )
+    page.evaluate(UNFOLD)  # not what a widget that stands already keeps folded
     for mount in page.query_selector_all(".bw-mount"):
         mount.scroll_into_view_if_needed()
         with suppress(TimeoutError):

@@ -15,6 +15,7 @@ from llmbook_utils.widgets import (
     Continuation,
     EmbeddingMap,
     ModelMap,
+    NgramWriter,
     QuickQuestion,
     RankExplorer,
     SamplingLab,
@@ -56,6 +57,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         SamplingLab("The old king"),
         AttentionExplorer("The old king had one son"),
         ModelMap("The old king"),
+        NgramWriter(
+            "The tortoise", "The tortoise looked at the sea. The sea was late."
+        ),
         TrainingTimeMachine(),
         ScheduleDesigner(),
         RankExplorer(),

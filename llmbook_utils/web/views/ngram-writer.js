@@ -1,6 +1,6 @@
 /** N-gram writer: what counting models and a trained one expect next; each can be let write. */
 import { uniformNumbers } from "../engine/sampling.js";
-import { button, h, shareBar } from "../parts/dom.js";
+import { button, h, opensOn, shareBar } from "../parts/dom.js";
 import { Live } from "../parts/live.js";
 import { count, percent } from "../parts/numbers.js";
 import { decode, drawBytes, spoken } from "../parts/tokens.js";
@@ -26,7 +26,7 @@ class Column {
     this.name = name;
     this.onWord = onWord;
     this.about = h("p", { class: "bw-legend" });
-    this.list = h("ol", { class: "bw-words" });
+    this.list = h("ol", { class: "bw-next-words" });
     this.write = button("Write", onWrite);
     this.write.setAttribute("aria-label", `Let the model ${name} write`);
     const title = h("p", { class: "bw-label" }, name);
@@ -94,13 +94,13 @@ class NgramWriter {
       { class: "bw-legend" },
       "Press a word to append it. ␣ is a space, ⏎ a new line.",
     );
-    this.element = this.live.frame(
-      "What comes next?",
-      h("div", { class: "bw-columns" }, ...this.columns.map(({ element }) => element)),
-      legend,
-      this.story,
-      this.summary,
+    const columns = h(
+      "div",
+      { class: "bw-columns" },
+      ...this.columns.map(({ element }) => element),
     );
+    opensOn(this.live.field, columns);
+    this.element = this.live.frame("What comes next?", columns, legend, this.story, this.summary);
     this.#draw();
     this.live.start();
   }

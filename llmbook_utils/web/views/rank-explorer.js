@@ -7,7 +7,7 @@
  * @typedef {{numbers: number, messages: number, kept: Kept[], randoms: number[][], layers:
  *   Layer[]}} Shown
  */
-import { frame, h, select, tiles } from "../parts/dom.js";
+import { frame, h, opensOn, select, tiles } from "../parts/dom.js";
 import { keyed, Plot, svg } from "../parts/drawing.js";
 import { grouped, percent } from "../parts/numbers.js";
 import { Stepper } from "../parts/stepper.js";
@@ -75,6 +75,7 @@ class RankExplorer {
       ...keyed("bw-rx-key-change", "the change that training made"),
       ...keyed("bw-rx-key-random", "a random matrix of equal norm"),
     );
+    opensOn(this.steps.element, this.curve.element);
     for (const plot of [this.curve, this.right])
       plot.element.addEventListener("click", (event) => this.#press(plot, event));
     return [
