@@ -64,9 +64,10 @@ def column(page: Page, name: str) -> Locator:
     return page.get_by_role("group", name=name, exact=True)
 
 
-def words(page: Page, name: str) -> list[str]:
-    shown = column(page, name).locator(".bw-word .bw-token").all_inner_texts()
-    return [word.replace("␣", " ").replace("⏎", "\n") for word in shown]
+def shows(page: Page, name: str, expected: list[str]) -> None:
+    """Wait until a column has these words, in this order; it follows what is typed a little later."""
+    drawn = [word.replace(" ", "␣").replace("\n", "⏎") for word in expected]
+    expect(column(page, name).locator(".bw-word .bw-token")).to_have_text(drawn)
 
 
 def common(text: str) -> list[str]:
@@ -94,13 +95,13 @@ def test_counts_and_draws_are_those_of_python(open_page: Open) -> None:
 
 def test_a_word_is_appended_and_the_tables_follow(user: Reader) -> None:
     page = user.page
-    assert words(page, "trigram") == common(BEGINNINGS[0])
+    shows(page, "trigram", common(BEGINNINGS[0]))
     first = common(BEGINNINGS[0])[0]
     user.press(column(page, "trigram").locator(".bw-word").first)
     expect(beginning(page)).to_have_value(BEGINNINGS[0] + first)
     after = common(BEGINNINGS[0] + first)
     expect(column(page, "trigram").locator(".bw-word")).to_have_count(len(after))
-    assert words(page, "trigram") == after
+    shows(page, "trigram", after)
     expect(column(page, "mini")).to_contain_text("must be loaded first")
 
 
@@ -126,13 +127,14 @@ def test_what_was_never_seen_is_said(open_page: Open) -> None:
 
 def test_mini_stands_beside_them_when_it_is_loaded(open_page: Open) -> None:
     page = open_page()
-    assert words(page, "mini")[0] == " window", "the stored example"
+    first = column(page, "mini").locator(".bw-word").first
+    expect(first).to_contain_text("window")  # the stored example
     load(page)
     beginning(page).fill("They looked out of the")
     first = column(page, "mini").locator(".bw-word").first
     # the page's copy of the weights is rounded to 8 bits
     expect(first).to_contain_text(re.compile(r"(29|30)\.\d %"), timeout=20_000)
-    assert words(page, "mini")[0] == " window"
+    expect(first).to_contain_text("window")
     page.get_by_role("button", name="Let the model mini write").click()
     expect(page.locator(".bw-summary")).to_contain_text(
         "20 tokens by mini", timeout=20_000
