@@ -8,18 +8,11 @@ Run it whenever the adapter is a new one; a test compares the hash of its weight
 import hashlib
 import json
 
-from llmbook_utils.classify import (
-    drop_near_duplicates,
-    log_odds,
-    logits_of,
-    split,
-)
+from llmbook_utils.classify import log_odds, logits_of
 from llmbook_utils.files.adapter import SHIPPED, WEIGHTS
-from llmbook_utils.files.datasets import fetch
-from llmbook_utils.files.labeled import read_labeled
 from llmbook_utils.lora import load_adapter
 from llmbook_utils.pretrained import load_pretrained
-from llmbook_utils.widgets.spam_classifier import ADAPTER, MOST, ODDS
+from llmbook_utils.widgets.spam_classifier import ADAPTER, MOST, ODDS, unseen
 
 
 def score(texts: list[str]) -> list[float]:
@@ -31,11 +24,10 @@ def score(texts: list[str]) -> list[float]:
 
 
 def main() -> None:
-    messages = split(drop_near_duplicates(read_labeled(fetch("sms-spam"))))[2]
     weights = (SHIPPED / ADAPTER / WEIGHTS).read_bytes()
     record = {
         "weights": hashlib.sha256(weights).hexdigest(),
-        "log_odds": score([text for text, _ in messages]),
+        "log_odds": score([text for text, _ in unseen()]),
     }
     ODDS.write_text(json.dumps(record) + "\n", encoding="utf-8")
 

@@ -15,6 +15,7 @@ import traitlets
 from llmbook_utils.classify import confusion, drop_near_duplicates, log_odds, split
 from llmbook_utils.files.adapter import SHIPPED
 from llmbook_utils.files.datasets import fetch
+from llmbook_utils.files.labeled import Message as Labeled
 from llmbook_utils.files.labeled import read_labeled
 from llmbook_utils.widgets.adapters import describe_adapter
 from llmbook_utils.widgets.base import Message, percent, table
@@ -118,10 +119,15 @@ def left_out(words: Sequence[str]) -> list[str]:
     return [" ".join([*words[:i], *words[i + 1 :]]) for i in range(len(words))]
 
 
+def unseen() -> list[Labeled]:
+    """The test part of chapter 6, as (text, label)."""
+    return split(drop_near_duplicates(read_labeled(fetch("sms-spam"))))[2]
+
+
 @functools.cache
 def held_out() -> dict[str, Any]:
     """The test part of chapter 6, and what tools/score_adapter.py recorded of it."""
-    messages = split(drop_near_duplicates(read_labeled(fetch("sms-spam"))))[2]
+    messages = unseen()
     odds = json.loads(ODDS.read_text(encoding="utf-8"))["log_odds"]
     if len(odds) != len(messages):
         raise ValueError(

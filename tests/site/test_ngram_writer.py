@@ -131,7 +131,6 @@ def test_mini_stands_beside_them_when_it_is_loaded(open_page: Open) -> None:
     expect(first).to_contain_text("window")  # the stored example
     load(page)
     beginning(page).fill("They looked out of the")
-    first = column(page, "mini").locator(".bw-word").first
     # the page's copy of the weights is rounded to 8 bits
     expect(first).to_contain_text(re.compile(r"(29|30)\.\d %"), timeout=20_000)
     expect(first).to_contain_text("window")

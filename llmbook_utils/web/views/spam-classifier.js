@@ -6,7 +6,7 @@
  * @typedef {{texts: string[], labels: number[], odds: number[]}} Tested
  *   a text, its label (1: spam) and its log-odds at one place each
  */
-import { button, fold, frame, h, opensOn, tiles, uniqueId } from "../parts/dom.js";
+import { button, fold, frame, h, line, opensOn, tableHead, tiles, uniqueId } from "../parts/dom.js";
 import { Live, rowOf } from "../parts/live.js";
 import { count, decimal, grouped, percent } from "../parts/numbers.js";
 
@@ -79,21 +79,12 @@ class TestPart {
   }
 
   #table() {
-    const row = (name, ...cells) =>
-      h(
-        "tr",
-        {},
-        h("th", { scope: "row" }, name),
-        ...cells.map((cell) => h("td", {}, this.cells[cell])),
-      );
-    const head = ["", "called spam", "let through"].map((name) =>
-      name ? h("th", { scope: "col" }, name) : h("td", {}),
-    );
+    const { caught, missed, wronged, passed } = this.cells;
     return h(
       "table",
       { class: "bw-sc-table" },
-      h("thead", {}, h("tr", {}, ...head)),
-      h("tbody", {}, row("spam", "caught", "missed"), row("not spam", "wronged", "passed")),
+      tableHead("", "called spam", "let through"),
+      h("tbody", {}, line(["spam"], [caught], [missed]), line(["not spam"], [wronged], [passed])),
     );
   }
 
