@@ -1,4 +1,4 @@
-"""Files of instructions in Alpaca's format, of preferences, and of answers.
+"""Files of instructions in Alpaca's format, of preferences, of answers and of styles.
 
 Not built on a page of the book: these are checks, each with its message. A file is a
 JSON list of objects, or JSONL, an object per line.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 SPLITS = ("train", "validation", "test", "unseen")
+STYLE = "instruct.json"  # in the folder of a tuned model, or of its adapter
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,14 @@ def load_preferences() -> list[Preference]:
     return read_preferences(own_file("preferences.jsonl"))
 
 
+def write_json(path: Path, content: Any, indent: int | None = None) -> None:
+    """Write JSON to a file, which appears whole or stays as it was."""
+    part = path.with_name(f"{path.name}.part")
+    text = json.dumps(content, ensure_ascii=False, indent=indent)
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
 def write_answers(
     path: str | Path, entries: Sequence[Entry], answers: Sequence[str]
 ) -> None:
@@ -180,10 +189,7 @@ def write_answers(
         asdict(entry) | {"answer": answer}
         for entry, answer in zip(entries, answers, strict=True)
     ]
-    path = Path(path)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
-    os.replace(part, path)
+    write_json(Path(path), rows, indent=1)
 
 
 def read_answers(path: str | Path) -> tuple[list[Entry], list[str]]:
@@ -194,3 +200,31 @@ def read_answers(path: str | Path) -> tuple[list[Entry], list[str]]:
             raise ValueError(f'{where} has no "answer"; let a model answer the file')
         answers.append(text_of(where, one, "answer", needed=False))
     return read_entries(path), answers
+
+
+def write_style(folder: str | Path, style: str) -> None:
+    """Note the name of the prompt style that a model was tuned with in its folder."""
+    write_json(Path(folder) / STYLE, {"style": style})
+
+
+def read_style(folder: str | Path) -> str:
+    """The name of the prompt style that `write_style` noted in a model's folder.
+
+    A folder without it raises FileNotFoundError, one with something else ValueError.
+    """
+    path = Path(folder) / STYLE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no {path}, which names the prompt style that a model was tuned "
+            "with; name the style yourself"
+        )
+    try:
+        style = json.loads(path.read_text(encoding="utf-8"))["style"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{path} does not name a prompt style: expected {{"style": "..."}} '
+            f"({type(error).__name__}: {error})"
+        ) from None
+    if not isinstance(style, str) or not style:
+        raise ValueError(f"{path}: the style is {style!r}; expected a name")
+    return style

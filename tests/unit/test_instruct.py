@@ -14,7 +14,9 @@ from llmbook_utils.files.instructions import (
     own_file,
     read_answers,
     read_entries,
+    read_style,
     write_answers,
+    write_style,
 )
 from llmbook_utils.generate import generate
 from llmbook_utils.instruct import (
@@ -434,6 +436,25 @@ def test_answers_come_back(tmp_path):
     with pytest.raises(ValueError, match='has no "answer"'):
         read_answers(save(tmp_path, [GOOD]))
     assert [p.name for p in tmp_path.glob("*.part")] == []
+
+
+def test_a_folder_remembers_its_style(tmp_path):
+    write_style(tmp_path, "phi")
+    assert read_style(tmp_path) == "phi"
+    assert [path.name for path in tmp_path.iterdir()] == ["instruct.json"]
+    assert (tmp_path / "instruct.json").read_text("utf-8") == '{"style": "phi"}'
+
+
+def test_a_folder_without_a_style_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no .*instruct\.json.*name the style"):
+        read_style(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '"phi"', '{"style": 3}', "\xff"])
+def test_a_style_that_cannot_be_read_is_named(text, tmp_path):
+    (tmp_path / "instruct.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"instruct\.json.*(expected|style)"):
+        read_style(tmp_path)
 
 
 def test_the_styles_are_short_enough_for_mini():
