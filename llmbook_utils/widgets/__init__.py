@@ -9,12 +9,14 @@ from pathlib import Path
 from llmbook_utils import web
 from llmbook_utils.tokenizer import get_encoding
 from llmbook_utils.widgets.adapters import adapter_files
+from llmbook_utils.widgets.ask_mini import AskMini
 from llmbook_utils.widgets.attention_explorer import AttentionExplorer
 from llmbook_utils.widgets.base import BookWidget
 from llmbook_utils.widgets.continuation import Continuation
 from llmbook_utils.widgets.embedding_map import EmbeddingMap
 from llmbook_utils.widgets.explorer import TokenizerExplorer
 from llmbook_utils.widgets.live import shipped_files
+from llmbook_utils.widgets.loss_mask import LossMaskViewer
 from llmbook_utils.widgets.model_map import ModelMap
 from llmbook_utils.widgets.ngram_writer import NgramWriter
 from llmbook_utils.widgets.question import QuickQuestion
@@ -27,9 +29,11 @@ from llmbook_utils.widgets.tokens import pack_ranks
 from llmbook_utils.widgets.window import SlidingWindow
 
 __all__ = [
+    "AskMini",
     "AttentionExplorer",
     "Continuation",
     "EmbeddingMap",
+    "LossMaskViewer",
     "ModelMap",
     "NgramWriter",
     "QuickQuestion",
@@ -58,6 +62,8 @@ WIDGETS: tuple[type[BookWidget], ...] = (
     ScheduleDesigner,
     RankExplorer,
     SpamClassifier,
+    LossMaskViewer,
+    AskMini,
 )
 
 

@@ -9,9 +9,11 @@ from playwright.sync_api import Page, expect
 from widget_pages import assert_clean, html, mount_all, site_folder
 
 from llmbook_utils.widgets import (
+    AskMini,
     AttentionExplorer,
     Continuation,
     EmbeddingMap,
+    LossMaskViewer,
     ModelMap,
     SamplingLab,
 )
@@ -25,6 +27,8 @@ WIDGETS = {
     "embedding-map": EmbeddingMap("king queen dog cat red blue"),
     "model-map": ModelMap("The sea is late"),
     "continuation": Continuation("The sea"),
+    "loss-mask": LossMaskViewer(),
+    "ask-mini": AskMini(),
 }
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e-\d+)?(?: %)?")
 # numbers of an explanation that are no findings: what was set, and what a scale's ends mean
@@ -63,6 +67,16 @@ CLAIMS: dict[str, list[Callable[[list[str], str], bool]]] = {
         lambda _, text: "With seed 7" in text,
         lambda _, text: "Paris" not in text,
         lambda n, _: int(n[0]) > 10,
+    ],
+    "loss-mask": [
+        lambda n, _: float(n[0]) > 2 * float(n[1]) and float(n[2]) > 10 * float(n[3]),
+        lambda n, _: int(n[0]) > int(n[1]) / 3,
+        lambda n, _: int(n[0]) < int(n[1]) / 3,
+    ],
+    "ask-mini": [
+        lambda n, text: "ended after" in text and int(n[0]) < 30 < int(n[1]),
+        lambda _, text: "Paris" not in text,
+        lambda n, text: "“The soup" in text and int(n[0]) < 30,
     ],
 }
 

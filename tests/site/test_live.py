@@ -418,7 +418,7 @@ def test_texts_are_normalized_as_in_python(page: Page) -> None:
     texts = st.lists(PLAIN | st.text(), min_size=300, max_size=300).example()
     texts = [text.encode(errors="replace").decode() for text in texts]
     call = """async (texts) => {
-        const { normalize } = await import("./engine/live-model.js");
+        const { normalize } = await import("./engine/text.js");
         return texts.map(normalize);
     }"""
     assert page.evaluate(call, texts) == [normalize(text) for text in texts]

@@ -11,9 +11,11 @@ from widget_pages import html, site_folder
 
 from llmbook_utils.widgets import (
     WIDGETS,
+    AskMini,
     AttentionExplorer,
     Continuation,
     EmbeddingMap,
+    LossMaskViewer,
     ModelMap,
     NgramWriter,
     QuickQuestion,
@@ -64,6 +66,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ScheduleDesigner(),
         RankExplorer(),
         SpamClassifier("Call now to claim"),
+        LossMaskViewer(),
+        AskMini(),
     ]
     assert [widget.module for widget in every] == NAMES
     folder = site_folder(tmp_path_factory.mktemp("web"), {"all": html(*every)})

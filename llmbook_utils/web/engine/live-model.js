@@ -17,34 +17,8 @@ import {
   softmaxOf,
   uniformNumbers,
 } from "./sampling.js";
+import { normalize, strip } from "./text.js";
 import { Trace } from "./trace.js";
-
-/**
- * What phones and word processors type, and what stands for it in the texts that `mini` learned
- * from.
- */
-const TYPED = {
-  "‘": "'",
-  "’": "'",
-  "‚": "'",
-  "‛": "'",
-  "“": '"',
-  "”": '"',
-  "„": '"',
-  "‟": '"',
-  "–": "--",
-  "—": "--",
-  "―": "--",
-  "…": "...",
-  "\u00a0": " ",
-};
-const typed = new RegExp(`[${Object.keys(TYPED).join("")}]`, "g");
-
-/** @param {string} text */
-export const normalize = (text) => text.replace(typed, (character) => TYPED[character]);
-
-/** What Python's `strip` takes away, but for four control characters; `trim` takes others. */
-const AROUND = /^\p{White_Space}+|\p{White_Space}+$/gu;
 
 const NO_TEXT = "there is no text: type a word or more";
 
@@ -224,9 +198,8 @@ export class LiveModel {
     const first = characters
       .slice(0, LIMIT)
       .join("")
-      .replace(/\p{Surrogate}/gu, "\uFFFD")
-      .replace(AROUND, "");
-    const all = encode(first, this.ranks);
+      .replace(/\p{Surrogate}/gu, "\uFFFD");
+    const all = encode(strip(first), this.ranks);
     if (!all.length) throw new Error(NO_TEXT);
     const ids = all.slice(0, most);
     const cut = ids.length < all.length || characters.length > LIMIT;

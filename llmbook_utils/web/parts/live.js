@@ -103,12 +103,12 @@ let liveRequests = 0;
 /** A widget's line to its model, and the controls that belong to it. */
 export class Live {
   /**
-   * @param {{model: any, most?: number, label?: string, rows?: number, loads?: boolean, code:
+   * @param {{model: any, most?: number, label?: string, rows?: number, loads?: string, code?:
    *   string, onChange: () => void}} options `most`: how many tokens are read; `onChange` is called
-   *   when another text or model is there; `loads`: the widget has a button of its own that loads
+   *   when another text or model is there; `loads`: the name of the widget's own button that loads
    *   the model; `code`: the Python code that makes this widget with a model of one's own
    */
-  constructor({ model, most, label = "Text", rows = 2, loads = false, onChange, code }) {
+  constructor({ model, most, label = "Text", rows = 2, loads = "", onChange, code = "" }) {
     this.model = model;
     this.most = most;
     this.loads = loads;
@@ -221,14 +221,14 @@ export class Live {
 
   /**
    * Ask for one reply about the text. Of two requests in one channel only the later one is
-   * answered. Null when there is no model yet (the reader is invited to load it) or when an error
-   * came (the reader is told).
+   * answered. Null when there is no model yet (the reader is invited to load it; tokens need none)
+   * or when an error came (the reader is told).
    * @param {Record<string, any>} request
    * @param {string} [channel]
    * @returns {Promise<LiveReply | null>}
    */
   ask(request, channel = request.kind) {
-    if (!this.#invite()) return Promise.resolve(null);
+    if (request.kind !== "tokenize" && !this.#invite()) return Promise.resolve(null);
     return new Promise((resolve) => {
       const seq = this.#register(channel, (content, buffers) => {
         this.pending.delete(seq);
@@ -292,7 +292,7 @@ export class Live {
   #send(request, seq) {
     clearTimeout(this.working);
     this.working = setTimeout(() => this.note(["The model is working …"]), 600);
-    if (["vocabulary", "adapter"].includes(request.kind))
+    if (["vocabulary", "adapter", "tokenize"].includes(request.kind))
       return this.model.send({ ...request, seq });
     const options = this.most ? { most: this.most, ...request.options } : (request.options ?? {});
     // twice as many units as characters are read, and one more: enough for the answerer to see that
@@ -438,7 +438,7 @@ export class Live {
         h(
           "span",
           {},
-          "What you see is a stored example. For words of your own, change it and press Continue.",
+          `What you see is a stored example. For words of your own, change it and press ${this.loads}.`,
         ),
       );
     else if (published && this.kept)

@@ -14,7 +14,7 @@ class Continuation {
     this.live = new Live({
       model,
       label: "Your words",
-      loads: true,
+      loads: "Continue",
       code: 'Continuation("Once upon a time", model="path/of/the/folder")',
       onChange: () => this.#changed(),
     });
