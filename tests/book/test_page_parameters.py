@@ -33,6 +33,7 @@ REFUSED = {
     "labels": [(["no", "yes"], "has the label 'ham'"), (["ham"], "two different")],
     "lr": [(0, "between 0 and 1"), ("1e-3", "between 0 and 1")],
     "trained": [("nothing", "'last block'")],
+    "style": [("alpaka", "'phi'")],
     "model_name": [("minni", "'mini'")],
     "vocab_size": [(256, "whole number of 257"), ("1000", "whole number")],
     "n_windows": [(0, "whole number of 1")],
@@ -70,6 +71,7 @@ RUNS = {
     "german": {"text_name": german(4000)},
     "one epoch": {"epochs": 1},
     "few steps": {"n_steps": 10},
+    "another style": {"style": "alpaca", "epochs": 1},
 }
 
 
