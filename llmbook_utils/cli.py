@@ -1,4 +1,4 @@
-"""The command `llmbook`: write with a model, pretrain one, classify with one.
+"""The command `llmbook`: write with a model, pretrain one, classify, instruct one.
 
 Not built on a page: options, messages and exit codes, around functions that are. It
 ends with 0 when all went well, 1 after an error that it names, 2 for options that make
@@ -267,6 +267,125 @@ PREDICT: dict[str, Settings] = {
     **CLASSIFIER,
 }
 
+ENTRIES: Settings = {
+    "metavar": "FILE",
+    "complete": shtab.FILE,
+    "help": "JSON or JSONL in Alpaca's format (default: the book's own set)",
+}
+STYLE: Settings = {
+    "choices": ("alpaca", "phi", "chatml"),
+    "help": "how a request is written (default: as the model was tuned)",
+}
+PRETRAINED: Settings = WRITE["--model"] | {
+    "help": "the model that an adapter is for: mini (the default), a GPT-2, or the "
+    "path of a folder"
+}
+TOKENS: Settings = WRITE["--tokens"] | {
+    "default": 80,
+    "help": "how long an answer may be (default %(default)s)",
+}
+TUNED: dict[str, Settings] = {
+    "--tuned": {
+        "required": True,
+        "metavar": "FOLDER",
+        "complete": FOLDER,
+        "help": "a model or an adapter that llmbook instruct train has written, or the "
+        "name of an adapter of the book",
+    },
+    "--pretrained": PRETRAINED,
+    "--style": STYLE,
+    "--device": WRITE["--device"],
+    "--tokens": TOKENS,
+}
+INSTRUCT_TRAIN: dict[str, Settings] = {
+    "--out": {
+        "required": True,
+        "metavar": "FOLDER",
+        "complete": FOLDER,
+        "help": "for the model or the adapter",
+    },
+    "--data": ENTRIES,
+    "--pretrained": WRITE["--model"],
+    "--device": WRITE["--device"],
+    "--style": STYLE
+    | {"default": "phi", "help": "how a request is written (default %(default)s)"},
+    "--lora": {
+        "type": int,
+        "metavar": "RANK",
+        "help": "train an adapter of this rank, and leave the model as it is",
+    },
+    "--epochs": CLASSIFY_TRAIN["--epochs"]
+    | {"default": 3, "help": "passes over the entries (default %(default)s)"},
+    "--batch-size": {
+        "type": int,
+        "default": 8,
+        "metavar": "N",
+        "help": "entries per step (default %(default)s)",
+    },
+    "--lr": CLASSIFY_TRAIN["--lr"],
+    "--seed": CLASSIFY_TRAIN["--seed"]
+    | {"help": "the same number gives the same model (default %(default)s)"},
+}
+ANSWER: dict[str, Settings] = {
+    "file": {
+        "nargs": "?",
+        "default": "-",
+        "complete": shtab.FILE,
+        "help": "a request on each line, as text or as JSON with instruction and input "
+        "(default: standard input; in a terminal, a conversation)",
+    },
+    "--instruction": {"metavar": "TEXT", "help": "answer this, and end"},
+    "--input": {
+        "default": "",
+        "metavar": "TEXT",
+        "help": "what the instruction is about",
+    },
+    **TUNED,
+    "--temperature": WRITE["--temperature"] | {"default": 0.0},
+    "--seed": WRITE["--seed"] | {"help": "the same number gives the same answer"},
+}
+INSTRUCT_EVALUATE: dict[str, Settings] = {
+    **TUNED,
+    "--data": ENTRIES,
+    "--part": {
+        "choices": ("train", "validation", "test", "unseen"),
+        "default": "test",
+        "help": "of entries that are divided into parts, the one to answer (default "
+        "%(default)s)",
+    },
+    "--out": {
+        "metavar": "FILE",
+        "complete": shtab.FILE,
+        "help": "write entries and answers as JSON",
+    },
+    "--judge": {
+        "metavar": "URL",
+        "help": "let a model grade the answers, such as http://localhost:11434/v1",
+    },
+    "--judge-model": {"metavar": "NAME", "help": "what the server calls that model"},
+    "--replies": {
+        "metavar": "FILE",
+        "complete": shtab.FILE,
+        "help": "where the judge's replies are kept: a run that was stopped continues",
+    },
+    "--protocol": {
+        "choices": ("openai", "ollama"),
+        "default": "openai",
+        "help": "what the server speaks (default %(default)s)",
+    },
+    "--judge-key": {
+        "metavar": "VARIABLE",
+        "help": "the environment variable with the server's key",
+    },
+    "--prices": {
+        "type": float,
+        "nargs": 2,
+        "default": (0.0, 0.0),
+        "metavar": ("READ", "WRITTEN"),
+        "help": "of a million tokens each, to say what it cost",
+    },
+}
+
 
 def write(given: argparse.Namespace) -> None:
     """Print the prompt and, token by token, its continuation."""
@@ -371,6 +490,67 @@ def classify_predict(given: argparse.Namespace) -> None:
         print(verdict, flush=True)
 
 
+def instruct_train(given: argparse.Namespace) -> None:
+    """Fine-tune on requests with their answers, and say how it went."""
+    from llmbook_utils.runs import instructions
+
+    for line in instructions.train(
+        given.data,
+        given.out,
+        pretrained=given.pretrained,
+        device=given.device,
+        style=given.style,
+        rank=given.lora,
+        epochs=given.epochs,
+        batch_size=given.batch_size,
+        lr=given.lr,
+        seed=given.seed,
+    ):
+        print(line, flush=True)
+
+
+def instruct_answer(given: argparse.Namespace) -> None:
+    """Print answers, piece by piece."""
+    from llmbook_utils.runs import instructions
+
+    tuned = instructions.open_tuned(
+        given.tuned, given.pretrained, given.style, given.device
+    )
+    options = instructions.Options(given.tokens, given.temperature, given.seed)
+    for piece in instructions.reply(
+        tuned, given.file, given.instruction, given.input, options
+    ):
+        print(piece, end="", flush=True)
+
+
+def instruct_evaluate(given: argparse.Namespace) -> None:
+    """Compare a model's answers with the references, and let a judge grade them."""
+    from llmbook_utils.runs import instructions
+
+    judge = instructions.judge_at(
+        given.judge,
+        given.judge_model,
+        given.protocol,
+        given.judge_key,
+        tuple(given.prices),
+        given.replies,
+        os.environ,
+    )
+    tuned = instructions.open_tuned(
+        given.tuned, given.pretrained, given.style, given.device
+    )
+    for line in instructions.evaluate(
+        tuned,
+        given.data,
+        given.part,
+        tokens=given.tokens,
+        out=given.out,
+        judge=judge,
+        replies=given.replies,
+    ):
+        print(line, flush=True)
+
+
 def completion(given: argparse.Namespace) -> None:
     """Print the script with which a shell completes commands and options."""
     print(shtab.complete(create_parser(), shell=given.shell))
@@ -415,6 +595,32 @@ COMMANDS: dict[str, Command | Group] = {
                 PREDICT,
                 "A line that has no verdict, such as an empty one, gets an error "
                 "instead, and the next one is read.",
+            ),
+        },
+    ),
+    "instruct": Group(
+        "make a model follow instructions, ask it, and score its answers",
+        {
+            "train": Command(
+                "fine-tune a model, or an adapter, on requests with their answers",
+                instruct_train,
+                INSTRUCT_TRAIN,
+                "Of entries that are divided into parts, those of the part train are "
+                "learned from; of a file without parts, all are. An adapter may need "
+                "a higher rate than all weights.",
+            ),
+            "answer": Command(
+                "ask a tuned model, in a terminal or from a file",
+                instruct_answer,
+                ANSWER,
+                "Of a file or of standard input each line gets a line of JSON. One "
+                "that has no answer, such as an empty one, gets an error instead, and "
+                "the next one is read.",
+            ),
+            "evaluate": Command(
+                "compare a model's answers with the references",
+                instruct_evaluate,
+                INSTRUCT_EVALUATE,
             ),
         },
     ),

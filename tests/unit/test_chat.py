@@ -1,10 +1,9 @@
 """Judges behind servers that answer badly, in every way: asked again, counted, or ended."""
 
 import socket
-import threading
 
 import pytest
-from judge_server import HTML, JudgeServer, Said, ollama, openai
+from judge_server import HTML, Said, ollama, openai, serving
 
 from llmbook_utils.evaluate import ask_judge
 from llmbook_utils.files.chat import (
@@ -18,16 +17,8 @@ from llmbook_utils.files.chat import (
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server = JudgeServer()
-    thread = threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.01}
-    )
-    thread.start()
-    yield server
-    server.released.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving() as server:
+        yield server
 
 
 def judge_at(server, **options):
