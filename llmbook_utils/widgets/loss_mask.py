@@ -18,6 +18,7 @@ from llmbook_utils.widgets.instructions import (
     InstructionWidget,
     find_style,
     mini_tokenizer,
+    trained_style,
 )
 from llmbook_utils.widgets.tokens import check_text, show
 
@@ -29,7 +30,8 @@ class LossMaskViewer(InstructionWidget):
 
     The reader chooses among the `entries`, adds one of their own, takes another prompt
     style, and makes the two faults that `collate` can be told to make. Without
-    `entries`, four of the book's training part.
+    `entries`, four of the book's training part; without a `style`, the one in which the
+    shipped adapter, whose losses can be computed, was trained.
 
     An unknown style, a context length that is not a whole number above 0 and up to that
     of `mini`, and entries of which none has an answer within it raise ValueError; an
@@ -42,13 +44,15 @@ class LossMaskViewer(InstructionWidget):
     mask_prompt = traitlets.Bool().tag(sync=True, page=True)
     learn_end = traitlets.Bool().tag(sync=True, page=True)
     context_length = traitlets.Int().tag(sync=True, page=True)
+    # the style in which the adapter was trained
+    trained = traitlets.Unicode().tag(sync=True, page=True)
     # the tokens of each text of the entries in the first style
     known: traitlets.Dict = traitlets.Dict().tag(sync=True, page=True)
 
     def __init__(
         self,
         entries: Sequence[Entry] | None = None,
-        style: str = "alpaca",
+        style: str | None = None,
         *,
         mask_prompt: bool = True,
         learn_end: bool = True,
@@ -61,6 +65,8 @@ class LossMaskViewer(InstructionWidget):
                 raise TypeError(f"entry {i} is {kind}; expected Entry")
             for text in (entry.instruction, entry.input, entry.output):
                 check_text(text)
+        trained = trained_style()
+        style = trained if style is None else style
         template = find_style(style)
         if not chosen:
             raise ValueError("there are no entries; give at least one")
@@ -76,6 +82,7 @@ class LossMaskViewer(InstructionWidget):
             "",
             entries=[asdict(entry) for entry in chosen],
             style=style,
+            trained=trained,
             mask_prompt=bool(mask_prompt),
             learn_end=bool(learn_end),
             context_length=context_length,

@@ -23,7 +23,7 @@ from llmbook_utils.instruct import (
 )
 from llmbook_utils.loss import IGNORED
 from llmbook_utils.widgets import LossMaskViewer
-from llmbook_utils.widgets.instructions import ADAPTER, mini_tokenizer
+from llmbook_utils.widgets.instructions import ADAPTER, mini_tokenizer, trained_style
 from llmbook_utils.widgets.tokens import show
 
 pytestmark = [pytest.mark.site, pytest.mark.usefixtures("one_thread")]
@@ -39,7 +39,7 @@ Open = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pages = both_themes(LossMaskViewer(ENTRIES))
+    pages = both_themes(LossMaskViewer(ENTRIES, "alpaca"))
     pages["short"] = html(LossMaskViewer(ENTRIES, "phi", context_length=39))
     return site_folder(tmp_path_factory.mktemp("mask"), pages)
 
@@ -207,6 +207,8 @@ def test_losses_are_those_of_pytorch(open_page: Open) -> None:
         )
     names = [line[0] for line in found[1:]]
     assert names == [written(id) for id in targets[row][counts].tolist()]
+    other = page.get_by_text("The adapter learned in the style")
+    expect(other).to_have_count(int(trained_style() != "alpaca"))
     # another row has other losses
     rows(page).nth(1).click()
     expect(cells).to_have_count(0)

@@ -10,7 +10,7 @@ from llmbook_utils.files.instructions import Entry, load_instructions
 from llmbook_utils.instruct import STYLES, encode_turns, format_prompt
 from llmbook_utils.loss import IGNORED
 from llmbook_utils.widgets import LossMaskViewer
-from llmbook_utils.widgets.instructions import mini_tokenizer
+from llmbook_utils.widgets.instructions import mini_tokenizer, trained_style
 from llmbook_utils.widgets.loss_mask import KINDS
 
 SHORT = Entry("Name a <pet>.", "", "A cat.")
@@ -42,7 +42,9 @@ def test_the_two_faults_change_what_counts() -> None:
     entries = [SHORT, LONG]
 
     def counted(**faults: bool) -> int:
-        return int((LossMaskViewer(entries, **faults).batch()[1] != IGNORED).sum())
+        return int(
+            (LossMaskViewer(entries, "alpaca", **faults).batch()[1] != IGNORED).sum()
+        )
 
     whole = counted()
     assert counted(learn_end=False) == whole - 2
@@ -67,7 +69,7 @@ def test_tokens_are_told_without_a_model() -> None:
 
 
 def test_without_scripts_the_targets_are_read() -> None:
-    widget = LossMaskViewer([SHORT, LONG])
+    widget = LossMaskViewer([SHORT, LONG], "alpaca")
     page = widget.fallback()
     B, T = widget.batch()[0].shape
     counted = int((widget.batch()[1] != IGNORED).sum())
@@ -76,14 +78,15 @@ def test_without_scripts_the_targets_are_read() -> None:
     assert "It | ␣has | ␣four | ␣words | . | &lt;|endoftext|&gt;" in page
     assert page.count("<tr>") == 1 + 2
     assert not re.search(r"<(?!/?(table|caption|thead|tbody|tr|th|td)\b)", page)
-    assert widget.to_html() == LossMaskViewer([SHORT, LONG]).to_html()
+    assert widget.to_html() == LossMaskViewer([SHORT, LONG], "alpaca").to_html()
     assert repr(widget) == (
         "LossMaskViewer(2 entries, 'alpaca', mask_prompt=True, learn_end=True)"
     )
 
 
-def test_without_entries_it_has_some_of_the_training_part() -> None:
+def test_what_is_not_given_is_of_the_training() -> None:
     train = load_instructions("train")
+    assert LossMaskViewer().style == LossMaskViewer().trained == trained_style()
     for entry in LossMaskViewer().entries:
         assert Entry(**entry) in train
 

@@ -230,7 +230,8 @@ class Answer {
     const right = matches(this.text, reference);
     this.verdict.classList.toggle("bw-am-right", right);
     if (right) return (this.verdict.textContent = "✓ Matches the reference.");
-    const at = parting(this.tokens, strip(reference));
+    // what never came to an end was no answer that could have gone another way
+    const at = this.why === "end" ? parting(this.tokens, strip(reference)) : -1;
     const where = at < 0 ? "" : this.#parted(at, strip(reference));
     return (this.verdict.textContent = `✗ Does not match the reference.${where}`);
   }
@@ -338,7 +339,7 @@ class AskMini {
       "Ask mini",
       h(
         "p",
-        {},
+        { class: "bw-am-intro" },
         "Ask for something small, as of a child: the opposite of a word, the plural, who did what in a sentence. Both answers come from the same 5.9 million numbers, before and after fine-tuning.",
       ),
       h("div", { class: "bw-bar" }, this.kinds.label, this.kinds.field, this.another),
@@ -530,7 +531,7 @@ class AskMini {
     const name = (bytes) => (isEnd(bytes) ? ["■ end of the answer"] : drawBytes(bytes));
     const row = (one) => {
       const found = line(
-        [h("span", { class: "bw-token" }, ...name(one.bytes)), isTaken(one) ? " ✓ taken" : ""],
+        [h("span", { class: "bw-am-token" }, ...name(one.bytes)), isTaken(one) ? " ✓ taken" : ""],
         [percent(one.plain)],
         [shareBar(one.plain)],
       );

@@ -17,6 +17,7 @@ import {
   h,
   line,
   opensOn,
+  reveal,
   scroller,
   segments,
   shareBar,
@@ -122,7 +123,7 @@ class LossMask {
       this.list.element,
       this.told,
       this.#legend(),
-      h("div", { class: "bw-bar" }, this.ask),
+      h("div", { class: "bw-bar bw-lm-ask" }, this.ask),
       this.table,
       this.live.notes,
       fold("Entries of the batch", ...this.#choices()),
@@ -356,6 +357,7 @@ class LossMask {
     });
     const first = targets.findIndex((target) => target !== IGNORED);
     this.list.show(chips, Math.max(0, first));
+    reveal(this.list.element, chips[first]);
     this.#tell();
     this.#drawLosses();
   }
@@ -421,8 +423,13 @@ class LossMask {
     const head = tableHead("target", "before fine-tuning", "after");
     const body = h("tbody", {}, means, ...lines);
     const name = "Loss of each target that counts, in nats";
+    const trained = this.model.get("trained");
+    const other =
+      this.style === trained
+        ? ""
+        : ` The adapter learned in the style ${trained}: in this one it is not at its best.`;
     return this.table.replaceChildren(
-      h("p", { class: "bw-label" }, name),
+      h("p", {}, h("b", {}, `${name}.`), other),
       scroller(
         name,
         h("table", { class: "bw-table bw-lm-losses", "aria-label": name }, head, body),
