@@ -585,8 +585,8 @@ REPLIES: list[tuple[str, float | None, dict[float, str]]] = [
     "Read the grade",
     hints=(
         "Find all numbers first. How many may there be, and what of one after a slash?",
-        "re.findall with -?\\d+(?:\\.\\d+)? finds the numbers. Look for a share, such "
-        "as 8/10, before that. More than one number, or none, is None.",
+        "re.findall with `-?\\d+(?:\\.\\d+)?` finds the numbers. Look for a share, "
+        "such as 8/10, before that. More than one number, or none, is None.",
         "If re.search finds (number)/(number), the grade is 100 a / b. Otherwise the "
         "set of all numbers must have one element. At the end, return it only if it is "
         "from 0 to 100; mind that 0 is a grade.",
