@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,7 @@ def collect(space: Mapping[str, Any], places: Mapping[str, str]) -> None:
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "cuda": torch.version.cuda,
+            "cpu_seconds": round(time.process_time(), 1),  # of all its threads
             "memory": peak_memory(),
             "device_memory": (
                 round(torch.cuda.max_memory_allocated() / 1e9, 2) if cuda else None

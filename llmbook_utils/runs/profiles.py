@@ -16,7 +16,7 @@ import yaml
 from llmbook_utils.runs.recipe import check_kind
 
 FILE = "runs.toml"
-SMOKE_MINUTES = 5.0  # a smoke run that takes longer hangs
+SMOKE_MINUTES = 10.0  # a smoke run that takes longer hangs, even on a busy machine
 Band = tuple[float, float]
 
 
