@@ -13,7 +13,7 @@ from filelock import FileLock
 from tiny_notebooks import RUNS, place, write_repository  # noqa: F401
 
 from llmbook_utils.cli import main
-from llmbook_utils.runs import execute, record, runner
+from llmbook_utils.runs import record, runner
 from llmbook_utils.runs.record import read_record, read_records
 from llmbook_utils.runs.runner import Place, run
 
@@ -272,22 +272,6 @@ def test_help_waits_neither_for_pytorch_nor_for_papermill():
         "sys.exit(bool({'torch', 'papermill', 'nbformat'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (OSError(28, "No space left on device"), "disk full"),
-        (OSError(2, "no such file"), "failed"),
-        (execute.OutOfTime("late"), "timed out"),
-        (execute.Stopped("end"), "stopped"),
-        (RuntimeError("CUDA out of memory. Tried to allocate"), "out of memory"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory"),
-        (ValueError("wrong"), "failed"),
-    ],
-)
-def test_an_end_is_put_in_a_word(error, status):
-    assert execute.ending(error)[0] == status
 
 
 def test_a_record_reads_as_it_was_sealed(finished):
