@@ -20,6 +20,7 @@ from llmbook_utils.runs.runner import DONE, Record, device_of
 
 # of a clone, and of an installed package
 PROFILES = (HERE.parent / "profiles", HERE / "described")
+NOT_YET = "not yet run"
 WIDTH, HEIGHT, EDGE = 132, 28, 6  # of a strip, in px
 
 
@@ -34,6 +35,15 @@ class Table:
 
     def _repr_html_(self) -> str:
         return self.html
+
+
+def framed(head: str, rows: str) -> Table:
+    """A table that scrolls on its own where the column is narrow."""
+    table = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+    return Table(
+        '<div style="overflow-x: auto" tabindex="0" role="region" '
+        f'aria-label="table of runs"><table class="table">{table}</table></div>'
+    )
 
 
 def all_runs() -> dict[str, Run]:
@@ -101,6 +111,12 @@ def strip(name: str, value: Value, points: Sequence[Record], now: Record) -> str
     )
 
 
+def coded(text: str) -> str:
+    """Text as HTML; what stands between backticks is code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{p}</code>" if i % 2 else p for i, p in enumerate(parts))
+
+
 def about(record: Record) -> str:
     """What was run where and when, in a line of HTML."""
     parts = [record["job"], device_of(record["machine"]), record["started"][:10]]
@@ -152,7 +168,7 @@ def results_table(
     mine = [r for r in found if r["run"] == name and r["smoke"] is smoke]
     mine = ([] if smoke else earlier(entry)) + mine
     if not mine:
-        return Table(f"<p><strong>{escape(name)}</strong>: not yet run.</p>")
+        return Table(f"<p><strong>{escape(name)}</strong>: {NOT_YET}.</p>")
     done = [r for r in mine if r["status"] == DONE]
     head = "".join(
         f'<th scope="col">{text}</th>'
@@ -161,7 +177,7 @@ def results_table(
     rows = "".join(
         row for record in latest(mine) for row in rows_of(entry, record, done)
     )
-    return Table(f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
+    return framed(head, rows)
 
 
 def overview(records: Sequence[Record] | None = None) -> Table:
@@ -171,22 +187,24 @@ def overview(records: Sequence[Record] | None = None) -> Table:
     for name, entry in all_runs().items():
         full = [r for r in found if r["run"] == name and not r["smoke"]]
         smoke = [r for r in found if r["run"] == name and r["smoke"]]
-        cells = [entry.title, places(earlier(entry) + full), places(smoke)]
-        row = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        where = places(earlier(entry) + full)
+        if where != NOT_YET and not any(r["machine"]["gpu"] for r in full):
+            where += "; not yet on a GPU"
+        cells = [coded(entry.title), escape(where), escape(places(smoke))]
+        row = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{row}</tr>')
     head = "".join(
         f'<th scope="col">{text}</th>'
         for text in ("run", "what it is", "recorded", "smoke variant")
     )
-    body = "".join(rows)
-    return Table(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    return framed(head, "".join(rows))
 
 
 def places(records: Sequence[Record]) -> str:
     """On which machines runs were recorded last, and when."""
     last: dict[str, Any] = {device_of(r["machine"]): r for r in records}
     if not last:
-        return "not yet run"
+        return NOT_YET
     return "; ".join(
         f"{device}, {record['started'][:10]}"
         + ("" if record["status"] == DONE else f" ({record['status']})")

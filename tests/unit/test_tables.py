@@ -11,7 +11,7 @@ from llmbook_utils.runs.tables import overview, results_table
 WHERE = {"gpu": "NVIDIA H200", "processor": "x", "memory": 8.0, "gpu_memory": 141.0}
 RUNS = """
 [tiny]
-title = "A run <of> a second"
+title = "A run <of> a `second`"
 notebook = "tiny.ipynb"
 parameters = { lr = 1.0 }
 
@@ -109,7 +109,10 @@ def test_results_from_before_are_shown_beside_records():
     said = words(results_table("old", records=[]))
     assert "gpt2-small-story : cpu, 2 threads, x86_64, 2026-11-23" in said
     assert "after 0.4587" in said and "other missing" in said
-    assert "cpu, 2 threads, x86_64, 2026-11-23 not yet run" in words(overview([]))
+    assert "cpu, 2 threads, x86_64, 2026-11-23; not yet on a GPU not yet run" in words(
+        overview([])
+    )
+    assert "H200, 2026-11-01 not yet run" in words(overview([made()]))
 
 
 def test_an_unknown_run_is_named():
