@@ -260,7 +260,12 @@ def main() -> None:
     if args.device:
         config = on_device.shape(args.length, args.layers)
         return on_device.measure(
-            args.device, config, args.batch, args.runs, args.nanogpt
+            args.device,
+            config,
+            args.batch,
+            args.runs,
+            args.nanogpt,
+            KINDS[args.kinds[-1]],
         )
     print("| what | ours | transformers | transformers / ours |\n|---|---|---|---|")
     for name in args.shapes:

@@ -27,6 +27,7 @@ from llmbook_utils.runs.speed import Speed, share_of_peak, time_steps
 from llmbook_utils.train import Progress, create_optimizer, take_step
 
 Step = Callable[[], object]
+Kind = torch.dtype | None  # of the matrix products; None: of the weights
 
 
 def settled(model: nn.Module, device: str, compiled: bool) -> nn.Module:
@@ -34,19 +35,21 @@ def settled(model: nn.Module, device: str, compiled: bool) -> nn.Module:
     return torch.compile(model) if compiled else model
 
 
-def our_step(config: GPTConfig, ids: Tensor, compiled: bool) -> Step:
+def our_step(config: GPTConfig, ids: Tensor, compiled: bool, dtype: Kind) -> Step:
     """The library's step: it reads loss and norm, and refuses what is not finite."""
     model = GPTModel(config)
     trained = settled(model, ids.device.type, compiled)
     optimizer, progress = create_optimizer(model, 1e-4), Progress()
     batch = (ids[:, :-1], ids[:, 1:])
-    return lambda: take_step(
-        trained, optimizer, [batch], progress, dtype=torch.bfloat16
-    )
+    return lambda: take_step(trained, optimizer, [batch], progress, dtype=dtype)
 
 
 def plain_step(
-    model: nn.Module, ids: Tensor, compiled: bool, loss_of: Callable[..., Tensor]
+    model: nn.Module,
+    ids: Tensor,
+    compiled: bool,
+    dtype: Kind,
+    loss_of: Callable[..., Tensor],
 ) -> Step:
     """A step that never waits for the GPU; `loss_of(model, inputs, targets)`."""
     trained = settled(model, ids.device.type, compiled)
@@ -54,7 +57,7 @@ def plain_step(
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
     def step() -> None:
-        with torch.autocast(ids.device.type, torch.bfloat16):
+        with torch.autocast(ids.device.type, dtype, enabled=dtype is not None):
             loss = loss_of(trained, inputs, targets)
         optimizer.zero_grad()
         loss.backward()
@@ -121,7 +124,12 @@ def show(what: str, config: GPTConfig, speed: Speed) -> None:
 
 
 def train_rows(
-    config: GPTConfig, device: str, batch: int, runs: int, folder: Path | None
+    config: GPTConfig,
+    device: str,
+    batch: int,
+    runs: int,
+    folder: Path | None,
+    dtype: Kind,
 ) -> None:
     """Steps of all sides, each with and without torch.compile."""
     padded = replace(config, vocab_size=-(-config.vocab_size // 64) * 64)
@@ -129,18 +137,20 @@ def train_rows(
     ids = torch.randint(config.vocab_size, (batch, length + 1), device=device)
     print("| step | ms | tokens/s | MFU |\n|---|---|---|---|")
     sides: dict[str, Callable[[bool], Step]] = {
-        "ours": lambda compiled: our_step(config, ids, compiled),
-        "ours, vocabulary padded": lambda compiled: our_step(padded, ids, compiled),
+        "ours": lambda compiled: our_step(config, ids, compiled, dtype),
+        "ours, vocabulary padded": lambda compiled: our_step(
+            padded, ids, compiled, dtype
+        ),
         "ours, loss and norm never read": lambda compiled: plain_step(
-            GPTModel(config), ids, compiled, our_loss
+            GPTModel(config), ids, compiled, dtype, our_loss
         ),
         "transformers": lambda compiled: plain_step(
-            theirs(config), ids, compiled, their_loss
+            theirs(config), ids, compiled, dtype, their_loss
         ),
     }
     if folder is not None:
         sides["nanoGPT"] = lambda compiled: plain_step(
-            nanogpt(config, folder), ids, compiled, nanogpt_loss
+            nanogpt(config, folder), ids, compiled, dtype, nanogpt_loss
         )
     for compiled in (False, True):
         for name, make in sides.items():
@@ -183,12 +193,17 @@ def generate_rows(path: str, device: str, runs: int, new: int = 128) -> None:
 
 
 def measure(
-    device: str, config: GPTConfig, batch: int, runs: int, folder: Path | None
+    device: str,
+    config: GPTConfig,
+    batch: int,
+    runs: int,
+    folder: Path | None,
+    dtype: Kind,
 ) -> None:
     """All rows, training first."""
     torch.backends.cuda.matmul.allow_tf32 = True
     start = time.perf_counter()
-    train_rows(config, device, batch, runs, folder)
+    train_rows(config, device, batch, runs, folder, dtype)
     print()
     generate_rows("mini", device, runs)
     print(f"\n{time.perf_counter() - start:.0f} s in all")

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class HubHandler:
-    """Reads and writes hf://datasets/OWNER/NAME/FILE and hf://buckets/..., as a text."""
+    """Reads and writes text at hf://datasets/OWNER/NAME/FILE or hf://buckets/...."""
 
     @property
     def files(self) -> Any:
