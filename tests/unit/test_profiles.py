@@ -29,7 +29,7 @@ def test_the_entries_of_a_file(tmp_path):
         ("[a", "not valid TOML"),
         ("a = 3", "a is 3; expected a table"),
         ("[a]\ntitle = 'A'", "a has no notebook; give one"),
-        (START + "colour = 'red'", "unknown 'colour'; there are"),
+        (START + "weight = 'red'", "unknown 'weight'; there are"),
         (START + "name = 'b'", "unknown 'name'"),
         (START + "minutes = 'few'", "minutes is 'few'; it must be a number"),
         (START + "parameters = 3", "parameters is 3; it must be a table"),
