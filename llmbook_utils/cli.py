@@ -159,6 +159,22 @@ PREPARE: dict[str, Settings] = {
         "the training part",
     },
     "--processes": {"type": int, "metavar": "N", "help": "default: one per core"},
+    "--stream": {
+        "action": "store_true",
+        "help": "the source is a data set of the Hugging Face hub, or a .jsonl, "
+        ".parquet or .csv file, that is read row by row and never stored (needs the "
+        "library datasets)",
+    },
+    "--column": {
+        "default": "text",
+        "metavar": "NAME",
+        "help": "with --stream: where the text of a row is (default %(default)s)",
+    },
+    "--rows": {
+        "type": int,
+        "metavar": "N",
+        "help": "with --stream: how many rows to read at most",
+    },
 }
 TRAIN: dict[str, Settings] = {
     "tokens": {"complete": FOLDER, "help": "a folder that llmbook prepare has made"},
@@ -340,12 +356,12 @@ def write(given: argparse.Namespace) -> None:
     print()
 
 
-def prepare(given: argparse.Namespace) -> None:
-    """Prepare texts, and say what was written."""
+def prepare_texts(given: argparse.Namespace) -> dict[str, Any]:
+    """Prepare a folder or a manifest of texts."""
     from llmbook_utils.files import shards
 
     words = given.leave_out.read_text("utf-8").split() if given.leave_out else ()
-    index = shards.prepare(
+    return shards.prepare(
         given.source,
         given.out,
         tokenizer=given.tokenizer,
@@ -355,6 +371,30 @@ def prepare(given: argparse.Namespace) -> None:
         left_out=words,
         processes=given.processes,
     )
+
+
+def prepare_stream(given: argparse.Namespace) -> dict[str, Any]:
+    """Prepare a data set as it arrives; what only texts can have is refused."""
+    from llmbook_utils.files import stream
+
+    if given.vocab_size or given.leave_out:
+        raise ValueError(
+            "--vocab-size and --leave-out read all texts before; without --stream they "
+            "work, or learn a tokenizer from some texts first"
+        )
+    return stream.prepare_stream(
+        given.source,
+        given.out,
+        column=given.column,
+        rows=given.rows,
+        tokenizer=given.tokenizer,
+        validation_share=given.validation_share,
+    )
+
+
+def prepare(given: argparse.Namespace) -> None:
+    """Prepare texts, and say what was written."""
+    index = prepare_stream(given) if given.stream else prepare_texts(given)
     for shard in index["shards"]:
         print(
             "{file}: {texts} texts, {tokens:,} tokens, {bytes:,} bytes".format(**shard)
