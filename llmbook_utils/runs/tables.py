@@ -122,6 +122,8 @@ def about(record: Record) -> str:
     parts = [record["job"], device_of(record["machine"]), record["started"][:10]]
     parts.append(f"{record['seconds'] / 60:.1f} minutes")
     kernel = record.get("kernel") or {}
+    if (busy := kernel.get("cpu_seconds")) and kernel["device"] == "cpu":
+        parts.append(f"{busy / 60:.1f} of them calculating")
     if memory := kernel.get("device_memory") or kernel.get("memory"):
         parts.append(f"{memory:g} GB")
     text = f"<strong>{escape(parts[0])}</strong>: {escape(', '.join(parts[1:]))}"

@@ -75,6 +75,9 @@ def test_a_value_stands_beside_its_band_its_machine_and_what_was_published():
     assert "tiny : NVIDIA H200, 2026-11-01, 1.5 minutes, 2.5 GB" in said
     assert "last 0.35 0.3 to 0.4 0.35" in said and "outside" not in said
     assert 'href="https://example.com/x.ipynb?a&amp;b"' in table.html
+    slow = made(kernel={"device": "cpu", "cpu_seconds": 30.0, "memory": 1.0})
+    said = words(results_table("tiny", records=[slow]))
+    assert "1.5 minutes, 0.5 of them calculating, 1 GB" in said
 
 
 @pytest.mark.usefixtures("runs")
