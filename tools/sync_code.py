@@ -138,7 +138,7 @@ def sync(notebook: nbformat.NotebookNode) -> list[str]:
 
 def pages() -> list[Path]:
     """The notebooks in the book's order."""
-    folders = ("", "chapters/", "appendices/")
+    folders = ("", "chapters/", "appendices/", "course/")
     return [
         path for folder in folders for path in sorted(ROOT.glob(f"{folder}*.ipynb"))
     ]

@@ -103,7 +103,7 @@ def map_faults(root: Path, widgets: Iterable[str]) -> Iterator[str]:
 
 def files(root: Path) -> Iterator[set[str]]:
     """Give the pages and the modules that the map must name."""
-    pages = ["*.ipynb", "chapters/*.ipynb", "appendices/*", "course/*.md"]
+    pages = ["*.ipynb", "chapters/*.ipynb", "appendices/*", "course/*.*"]
     modules = [
         "llmbook_utils/[!_]*.py",
         "llmbook_utils/files/[!_]*.py",
