@@ -26,7 +26,7 @@ from llmbook_utils.widgets.tokens import check_text, show
 
 MOST = 60  # tokens of an answer
 ALTERNATIVES = 5  # tokens that are told beside each
-FIRST = "opposite"  # the kind of the request that is there first
+FIRST = "animal"  # the kind of the request that is there first
 MODELS = {"tuned": "after fine-tuning", "base": "before"}
 
 
