@@ -4,6 +4,7 @@ Not built on a page. A run leaves the notebook as it was executed and a record, 
 ends it; one that is recorded already is not repeated.
 """
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -152,16 +153,7 @@ def run(
     refused = [f"{name} {lack}" for name, lack in lacking.items() if lack]
     if refused and not anyway and "all" not in names:
         raise ValueError(f"{'; '.join(refused)}; --anyway tries all the same")
-    place.work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place.work / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ValueError(
-            f"another llmbook runs is at work in {place.work}; two at once would slow "
-            "each other: wait until it has ended"
-        ) from None
-    with lock:
+    with alone(place.work):
         failed = []
         for one in ready:
             if (lack := lacking[one.job.name]) and not anyway:
@@ -180,6 +172,24 @@ def run(
             f"notebooks are in {place.work} as far as they came, and the same command "
             "continues with what is missing"
         )
+
+
+@contextlib.contextmanager
+def alone(work: Path) -> Iterator[None]:
+    """Hold the folder of runs; ValueError where another process does."""
+    work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"another llmbook runs is at work in {work}; two at once would slow each "
+            "other: wait until it has ended"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def recorded(

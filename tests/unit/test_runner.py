@@ -193,6 +193,14 @@ def test_two_at_once_are_refused(place):
     assert not place.results.exists()
 
 
+def test_the_lock_is_given_back_at_once(tmp_path):
+    holders = []
+    for _ in range(2):  # the first one is kept, and not collected as garbage
+        holders.append(runner.alone(tmp_path))
+        with holders[-1]:
+            assert (tmp_path / "lock").exists()
+
+
 def test_a_record_that_was_edited_is_refused_before_anything_runs(finished, tmp_path):
     here = copy(finished, tmp_path)
     (path,) = here.results.glob("run-tiny-2*.json")
