@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 PORT ?= 8000
 BIN := .venv/bin
-NOTEBOOKS := intro.ipynb chapters appendices
+NOTEBOOKS := intro.ipynb chapters appendices course
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/support/nbval_sanitize.cfg
 WORKERS ?= auto
 PYTEST := LLMBOOK_SITE=_build/html $(BIN)/python -m pytest -rs --dist loadfile

@@ -1,10 +1,11 @@
 /**
- * Deeper parts open for a link into them, for a search that finds something in them and for
- * print; a switch at the page's top opens all of them, and the browser remembers it. Without
- * scripts each part still opens by itself.
+ * Deeper parts, and solutions in Appendix C, open for a link into them, for a search that finds
+ * something in them and for print; a switch at the page's top opens all of them, and the browser
+ * remembers it. Without scripts each part still opens by itself.
  */
 const FOLDED = "details.deeper";
-const REMEMBERED = "llmbook-deeper";
+// solutions are remembered by themselves: who wants all deeper parts does not want all answers
+const remembering = (what) => `llmbook-${what === "solutions" ? "solutions" : "deeper"}`;
 const LATER = 50; // milliseconds; Sphinx's marks come 10 after the page is there
 
 /**
@@ -29,19 +30,22 @@ function openTarget() {
   target.scrollIntoView();
 }
 
-/** A browser may refuse to store anything; then the switch holds for this page only. */
-function remembered() {
+/**
+ * A browser may refuse to store anything; then the switch holds for this page only.
+ * @param {string} what
+ */
+function remembered(what) {
   try {
-    return localStorage.getItem(REMEMBERED) === "open";
+    return localStorage.getItem(remembering(what)) === "open";
   } catch {
     return false;
   }
 }
 
-/** @param {boolean} open */
-function remember(open) {
+/** @param {string} what  @param {boolean} open */
+function remember(what, open) {
   try {
-    localStorage.setItem(REMEMBERED, open ? "open" : "closed");
+    localStorage.setItem(remembering(what), open ? "open" : "closed");
   } catch {
     // nothing is lost but the memory of it
   }
@@ -49,21 +53,24 @@ function remember(open) {
 
 /** @param {HTMLDetailsElement[]} parts */
 function addSwitch(parts) {
+  /** @type {HTMLElement} */
+  const place = document.querySelector(".deeper-place");
+  const { what } = place.dataset;
   const button = document.createElement("button");
   button.type = "button";
   button.className = "deeper-switch";
   const show = (open) => {
     button.setAttribute("aria-pressed", String(open));
-    button.textContent = `${open ? "Close" : "Open"} all deeper parts of this page`;
+    button.textContent = `${open ? "Close" : "Open"} all ${what} of this page`;
     for (const part of parts) part.open = open;
   };
   button.addEventListener("click", () => {
     const open = button.getAttribute("aria-pressed") !== "true";
     show(open);
-    remember(open);
+    remember(what, open);
   });
-  show(remembered());
-  document.querySelector(".deeper-place").append(button);
+  show(remembered(what));
+  place.append(button);
 }
 
 /** What was closed is closed again after printing. */

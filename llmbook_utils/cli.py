@@ -1,4 +1,4 @@
-"""The command `llmbook`: write with a model, pretrain one, classify, instruct one.
+"""The command `llmbook`: write, pretrain, classify, instruct, run the notebooks.
 
 Not built on a page: options, messages and exit codes, around functions that are. It
 ends with 0 when all went well, 1 after an error that it names, 2 for options that make
@@ -159,6 +159,22 @@ PREPARE: dict[str, Settings] = {
         "the training part",
     },
     "--processes": {"type": int, "metavar": "N", "help": "default: one per core"},
+    "--stream": {
+        "action": "store_true",
+        "help": "the source is a data set of the Hugging Face hub, or a .jsonl, "
+        ".parquet or .csv file, that is read row by row and never stored (needs the "
+        "library datasets)",
+    },
+    "--column": {
+        "default": "text",
+        "metavar": "NAME",
+        "help": "with --stream: where the text of a row is (default %(default)s)",
+    },
+    "--rows": {
+        "type": int,
+        "metavar": "N",
+        "help": "with --stream: how many rows to read at most",
+    },
 }
 TRAIN: dict[str, Settings] = {
     "tokens": {"complete": FOLDER, "help": "a folder that llmbook prepare has made"},
@@ -386,6 +402,49 @@ INSTRUCT_EVALUATE: dict[str, Settings] = {
     },
 }
 
+RUNS: dict[str, Settings] = {
+    "--root": {
+        "metavar": "FOLDER",
+        "complete": FOLDER,
+        "help": "the book's repository (default: the one that this command is from)",
+    },
+    "--results": {
+        "metavar": "FOLDER",
+        "complete": FOLDER,
+        "help": "where the records lie (default: results/ of the repository)",
+    },
+}
+NAMES: Settings = {"nargs": "*", "metavar": "NAME", "help": "of runs, or all"}
+RUN: dict[str, Settings] = {
+    "names": NAMES | {"nargs": "+"},
+    "--smoke": {
+        "action": "store_true",
+        "help": "the variants that take a minute on a processor and need no network",
+    },
+    "--again": {
+        "action": "store_true",
+        "help": "also what is recorded for this machine and this code",
+    },
+    "--anyway": {
+        "action": "store_true",
+        "help": "also what this machine seems too small for",
+    },
+    "-p": {
+        "nargs": 2,
+        "action": "append",
+        "default": [],
+        "metavar": ("PARAMETER", "VALUE"),
+        "help": "another value for a parameter of the notebook",
+    },
+    "--output": {
+        "default": "",
+        "metavar": "PLACE",
+        "help": "copy the executed notebooks there: a folder, or s3://..., gs://... "
+        "and what else papermill can write to",
+    },
+    **RUNS,
+}
+
 
 def write(given: argparse.Namespace) -> None:
     """Print the prompt and, token by token, its continuation."""
@@ -416,12 +475,12 @@ def write(given: argparse.Namespace) -> None:
     print()
 
 
-def prepare(given: argparse.Namespace) -> None:
-    """Prepare texts, and say what was written."""
+def prepare_texts(given: argparse.Namespace) -> dict[str, Any]:
+    """Prepare a folder or a manifest of texts."""
     from llmbook_utils.files import shards
 
     words = given.leave_out.read_text("utf-8").split() if given.leave_out else ()
-    index = shards.prepare(
+    return shards.prepare(
         given.source,
         given.out,
         tokenizer=given.tokenizer,
@@ -431,6 +490,30 @@ def prepare(given: argparse.Namespace) -> None:
         left_out=words,
         processes=given.processes,
     )
+
+
+def prepare_stream(given: argparse.Namespace) -> dict[str, Any]:
+    """Prepare a data set as it arrives; what only texts can have is refused."""
+    from llmbook_utils.files import stream
+
+    if given.vocab_size or given.leave_out:
+        raise ValueError(
+            "--vocab-size and --leave-out read all texts before; without --stream they "
+            "work, or learn a tokenizer from some texts first"
+        )
+    return stream.prepare_stream(
+        given.source,
+        given.out,
+        column=given.column,
+        rows=given.rows,
+        tokenizer=given.tokenizer,
+        validation_share=given.validation_share,
+    )
+
+
+def prepare(given: argparse.Namespace) -> None:
+    """Prepare texts, and say what was written."""
+    index = prepare_stream(given) if given.stream else prepare_texts(given)
     for shard in index["shards"]:
         print(
             "{file}: {texts} texts, {tokens:,} tokens, {bytes:,} bytes".format(**shard)
@@ -551,6 +634,47 @@ def instruct_evaluate(given: argparse.Namespace) -> None:
         print(line, flush=True)
 
 
+def runs_place(given: argparse.Namespace) -> Any:
+    """The folders that the options of `llmbook runs` name."""
+    from llmbook_utils.runs.runner import Place
+
+    return Place.of(given.root, given.results, getattr(given, "output", ""))
+
+
+def runs_list(given: argparse.Namespace) -> None:
+    """Print what can be run, and what of it is recorded."""
+    from llmbook_utils.runs import compare
+
+    for line in compare.listed(runs_place(given)):
+        print(line)
+
+
+def runs_run(given: argparse.Namespace) -> None:
+    """Run notebooks, and say of each how it went."""
+    from llmbook_utils.runs import runner
+
+    options = {name: getattr(given, name) for name in ("smoke", "again", "anyway")}
+    for line in runner.run(
+        runs_place(given), given.names, given=dict(given.p), **options
+    ):
+        print(line, flush=True)
+
+
+def runs_compare(given: argparse.Namespace) -> None:
+    """Print recorded values beside their bands."""
+    from llmbook_utils.runs import compare
+
+    for line in compare.compare(runs_place(given), given.names):
+        print(line)
+
+
+def runs_page(given: argparse.Namespace) -> None:
+    """Make the page of results anew."""
+    from llmbook_utils.runs import runner
+
+    runner.make_page(runs_place(given))
+
+
 def completion(given: argparse.Namespace) -> None:
     """Print the script with which a shell completes commands and options."""
     print(shtab.complete(create_parser(), shell=given.shell))
@@ -622,6 +746,28 @@ COMMANDS: dict[str, Command | Group] = {
                 instruct_evaluate,
                 INSTRUCT_EVALUATE,
             ),
+        },
+    ),
+    "runs": Group(
+        "run the book's notebooks with other parameters, and record what they yield",
+        {
+            "list": Command(
+                "say what can be run, and what is recorded", runs_list, RUNS
+            ),
+            "run": Command(
+                "run what is not recorded yet",
+                runs_run,
+                RUN,
+                "profiles/runs.toml describes the runs. One that was ended is "
+                "recorded, too, and its notebook is in .runs of the repository as far "
+                "as it came; the same command continues.",
+            ),
+            "compare": Command(
+                "print recorded values beside their bands, and fail outside",
+                runs_compare,
+                {"names": NAMES, **RUNS},
+            ),
+            "page": Command("make the page of results anew", runs_page, RUNS),
         },
     ),
     "completion": Command(

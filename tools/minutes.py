@@ -112,7 +112,7 @@ def table(parts: list[Part]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pages", nargs="*", type=Path, help="none: all of the book's")
-    found = ["intro.ipynb", "chapters/*.ipynb", "appendices/*.ipynb"]
+    found = ["intro.ipynb", "chapters/*.ipynb", "appendices/*.ipynb", "course/*.ipynb"]
     every = [path for pattern in found for path in sorted(ROOT.glob(pattern))]
     for path in parser.parse_args().pages or every:
         print(f"{path.name}\n{table(measure(nbformat.read(path, as_version=4)))}\n")

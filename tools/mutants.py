@@ -9,6 +9,7 @@ the tests pass there as it is. The exit code is 1 where a mutant survives.
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,7 +105,8 @@ def broken(root: Path, mutant: Mutant) -> Iterator[None]:
 
 def first_failure(said: str) -> str:
     """The test that noticed."""
-    lines = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    # more than one space: the log of a library
+    lines = [line for line in said.splitlines() if re.match(r"(FAILED|ERROR) \S", line)]
     if not lines:
         return said.strip().splitlines()[-1]
     return lines[0].partition(" ")[2].partition(" - ")[0].partition("[")[0]

@@ -1,4 +1,4 @@
-"""Write the repository's address where the site and Colab need it: _config.yml and the first cell of each notebook.
+"""Write the repository's address where it is needed: _config.yml, the first cell of each notebook, README, issue forms.
 
 Without an address the notebooks get the one that _config.yml has; `--check` only compares it.
 """
@@ -12,6 +12,16 @@ import nbformat
 from build_site import ROOT, address, pages, repository_url
 
 TAG = "colab-setup"
+FOLDER = "llm-from-scratch"
+NO_ADDRESS = "ADDRESS-OF-THIS-REPOSITORY"
+CLONE = re.compile(rf"(?<=^git clone )\S+(?= {FOLDER}$)", re.MULTILINE)
+FORMS = ".github/ISSUE_TEMPLATE/config.yml"
+FORM_LINKS = """\
+contact_links:
+  - name: A question, or something that you built
+    url: {url}/discussions
+    about: For whatever is no error in the book; there is no question too small.
+"""
 LINE = re.compile(r'(?<=^repository:\n  url: )".*"$', re.MULTILINE)
 CELL = """\
 # in Colab this fetches the book's library; elsewhere it is installed already
@@ -27,6 +37,22 @@ if REPOSITORY and "google.colab" in sys.modules:
 def setup_cell(url: str) -> str:
     """The text of a notebook's first code cell."""
     return CELL.format(url=url)
+
+
+def write_clone(path: Path, url: str) -> None:
+    """Write what README says to clone; before there is an address, what to put there."""
+    text, count = CLONE.subn(url or NO_ADDRESS, path.read_text(encoding="utf-8"))
+    if count != 1:
+        sys.exit(
+            f"{path.name} has {count} lines `git clone … {FOLDER}`; it must have one"
+        )
+    path.write_text(text, encoding="utf-8")
+
+
+def write_forms(path: Path, url: str) -> None:
+    """Write the links beside the issue forms: they must be absolute, so there are none without an address."""
+    links = FORM_LINKS.format(url=url) if url else "contact_links: []\n"
+    path.write_text(f"blank_issues_enabled: true\n{links}", encoding="utf-8")
 
 
 def notebooks() -> list[Path]:
@@ -81,9 +107,13 @@ def main() -> None:
     if options.check:
         return check(url)
     write_config(ROOT / "_config.yml", url)
+    write_clone(ROOT / "README.md", url)
+    write_forms(ROOT / FORMS, url)
     for path in notebooks():
         write_notebook(path, url)
-    print(f"_config.yml and {len(notebooks())} notebooks name {url or 'no repository'}")
+    print(
+        f"_config.yml, README.md, the issue forms and {len(notebooks())} notebooks name {url or 'no repository'}"
+    )
 
 
 if __name__ == "__main__":

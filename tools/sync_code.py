@@ -3,22 +3,24 @@
 A code cell tagged `lib:<module>` gets the exact text of the definitions that it names;
 it may hold their old text or only their names, one a line. A Markdown cell tagged
 `hints:<number>` gets that exercise's three hints. Cells tagged `page-check` are taken off the
-site and collapsed in notebooks, the minutes that a page states are written, and so is the
-line of each entry of Appendix B that says where it is cited. Nothing else is touched, outputs
-and cell ids included. `--check` writes nothing and fails where a page is
-out of date.
+site and collapsed in notebooks. Written are also the minutes that a page states, where an entry of
+Appendix B is cited, where the exercise of a solution stands, and what README and the front page
+count. Nothing else is touched, outputs and cell ids included. `--check` writes nothing and
+fails where a page is out of date.
 """
 
 import argparse
 import ast
 import copy
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import nbformat
 from back_links import REFERENCES, with_back_links
+from counts import FRONT, stamp_counts, sync_readme
 from minutes import stamp, stamp_map
+from solution_links import SOLUTIONS, link_back
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -138,22 +140,35 @@ def sync(notebook: nbformat.NotebookNode) -> list[str]:
 
 def pages() -> list[Path]:
     """The notebooks in the book's order."""
-    folders = ("", "chapters/", "appendices/")
+    folders = ("", "chapters/", "appendices/", "course/")
     return [
         path for folder in folders for path in sorted(ROOT.glob(f"{folder}*.ipynb"))
     ]
 
 
+def all_but_solutions() -> Iterator[tuple[str, nbformat.NotebookNode]]:
+    """The notebooks without Appendix C, with their paths in the book."""
+    for path in pages():
+        name = path.relative_to(ROOT).as_posix()
+        if name != SOLUTIONS:
+            yield name, nbformat.read(path, as_version=4)
+
+
+def sync_one(name: str, notebook: nbformat.NotebookNode) -> list[str]:
+    """What `sync` does, and what only the front page and Appendix C have."""
+    changed = sync(notebook)
+    if name == FRONT:
+        changed += stamp_counts(notebook)
+    if name == SOLUTIONS:
+        changed += link_back(notebook, all_but_solutions())
+    return changed
+
+
 def sync_references(check: bool) -> bool:
     """Write where the entries of Appendix B are cited; tell whether that changes it."""
     path = ROOT / REFERENCES
-    cited = [page for page in pages() if page.name[:2] != "c-"]  # not in the solutions
-    notebooks = (
-        (page.relative_to(ROOT).as_posix(), nbformat.read(page, as_version=4))
-        for page in cited
-    )
     before = path.read_text(encoding="utf-8")
-    after = with_back_links(before, notebooks)
+    after = with_back_links(before, all_but_solutions())
     if after != before and not check:
         path.write_text(after, encoding="utf-8")
     if after != before:
@@ -169,7 +184,7 @@ def main() -> int:
     for path in reversed(pages()):  # the front page last: it states the others' minutes
         notebook, page = nbformat.read(path, as_version=4), path.relative_to(ROOT)
         try:
-            changed = sync(notebook)
+            changed = sync_one(page.as_posix(), notebook)
         except ValueError as error:
             sys.exit(f"{page}: {error}")
         if changed and not check:
@@ -177,7 +192,8 @@ def main() -> int:
         if changed:
             print(f"{page}: {'out of date' if check else 'wrote'} {', '.join(changed)}")
         failed |= check and bool(changed)
-    failed |= sync_references(check) and check
+    stale = [sync_references(check), sync_readme(check)]
+    failed |= check and any(stale)
     return int(failed)
 
 

@@ -14,6 +14,8 @@ MODULES = (
     "outputs",
     "deeper",
     "minutes",
+    "front",
+    "terms",
     "metadata",
     "icons",
     "search",

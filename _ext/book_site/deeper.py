@@ -1,7 +1,8 @@
-"""Deeper parts are closed until a reader opens them: a `<details>` that works without scripts.
+"""Deeper parts and solutions are closed until a reader opens them: a `<details>` that works without scripts.
 
-A section whose heading begins with "Deeper:" keeps its heading and its first paragraph in
-sight, which say what it is and who needs it; deeper.js opens it for links, searches and print.
+A section whose heading begins with "Deeper:", or with "Exercise" in Appendix C, keeps its heading
+and its first paragraph in sight, which say what it is and who needs it or lead back to the
+exercise; deeper.js opens it for links, searches and print.
 """
 
 from docutils import nodes
@@ -11,16 +12,19 @@ from sphinx.writers.html5 import HTML5Translator
 
 from book_site.reading_time import OPENER
 
+SOLUTIONS = "appendices/c-exercise-solutions"
+SOLUTION = "Exercise "
+
 
 class folded(nodes.Element):
-    """What a deeper part hides."""
+    """What a deeper part or a solution hides; `what` it is, in the words of its summary."""
 
 
 def visit(self: HTML5Translator, node: folded) -> None:
     self.body.append(
         '<details class="deeper"><summary>'
-        '<span class="deeper-closed">Read this part</span>'
-        '<span class="deeper-open">Close this part</span></summary>\n'
+        f'<span class="deeper-closed">Read this {node["what"]}</span>'
+        f'<span class="deeper-open">Close this {node["what"]}</span></summary>\n'
     )
 
 
@@ -35,7 +39,7 @@ def seen_first(section: nodes.section) -> int:
 
 
 # where the script puts its switch: a place of its height, so that nothing moves when it comes
-PLACE = '<div class="deeper-place"></div>'
+PLACE = '<div class="deeper-place" data-what="{}"></div>'
 
 
 class FoldDeeperParts(SphinxPostTransform):
@@ -43,17 +47,20 @@ class FoldDeeperParts(SphinxPostTransform):
     formats = ("html",)
 
     def run(self, **kwargs: object) -> None:
+        solutions = self.env.docname == SOLUTIONS
+        opener, what = (SOLUTION, "solution") if solutions else (OPENER, "part")
         for section in list(self.document.findall(nodes.section)):
             title = section.next_node(nodes.title)
-            if title is not None and title.astext().startswith(OPENER):
+            if title is not None and title.astext().startswith(opener):
                 cut = seen_first(section)
                 inside = section.children[cut:]
                 del section[cut:]
-                section += folded("", *inside)
+                section += folded("", *inside, what=what)
                 section["classes"].append("deeper-part")
         if any(True for _ in self.document.findall(folded)):
             title = self.document.next_node(nodes.title)
-            place = nodes.raw("", PLACE, format="html")
+            all_of_them = "solutions" if solutions else "deeper parts"
+            place = nodes.raw("", PLACE.format(all_of_them), format="html")
             title.parent.insert(title.parent.index(title) + 1, place)
 
 

@@ -20,7 +20,7 @@ GLOSSARY = "course/glossary"
 # no sentences of the book
 SILENT = (nodes.literal_block, nodes.raw, nodes.comment, nodes.math_block, nodes.math)
 ENTRY = re.compile(
-    r"^## (?P<name>.+)\n+(?P<text>(?:.*\n+)*?)Defined in \[[^\]]*\]\(\.\./(?P<page>[^)#]+)\.ipynb#(?P<slug>[^)]+)\)",
+    r"^## (?P<name>.+)\n+(?P<text>(?:.*\n+)*?)Defined in \[(?P<label>[^\]]*)\]\(\.\./(?P<page>[^)#]+)\.ipynb#(?P<slug>[^)]+)\)",
     re.MULTILINE,
 )
 ALSO = re.compile(r"Also called ([^.;]+)[.;]|\b([\w-]+) for short\.")

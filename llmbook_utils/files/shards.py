@@ -244,12 +244,34 @@ def prepare(
     words = frozenset(word.lower() for word in left_out)
     if not 0 <= validation_share < 1:
         raise ValueError(f"validation_share is {validation_share}; expected 0 to 1")
-    if out.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out} is not empty; name a new folder or empty it")
+    check_new(out)
     if vocab_size is None:
         encoding = get_encoding(tokenizer)
     else:
         encoding = train_tokenizer(works, vocab_size, validation_share, words, sample)
+    job = partial(tokenize, validation_share=validation_share, left_out=words)
+    n = processes or useful_processes(works)
+    with (
+        writing(out, encoding) as writer,
+        mapped(job, works, writer.folder, n) as results,
+    ):
+        pairs = zip(works, results, strict=True)
+        for work, parts in tqdm(pairs, "texts", len(works), disable=quiet_bars()):
+            for split, n_bytes, ids in parts:
+                writer.add(split, work.repeat, n_bytes, ids)
+    return read_index(out)
+
+
+def check_new(out: Path) -> None:
+    """Raise FileExistsError where a folder holds something already."""
+    if out.exists() and any(out.iterdir()):
+        raise FileExistsError(f"{out} is not empty; name a new folder or empty it")
+
+
+@contextmanager
+def writing(out: Path, encoding: tiktoken.Encoding) -> Iterator[ShardWriter]:
+    """A writer of shards; the folder `out` appears when all of them are written."""
+    check_new(out)
     if encoding.n_vocab > 2**16:
         raise ValueError(f"{encoding.n_vocab:,} tokens; uint16 holds 65,536 at most")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -258,17 +280,11 @@ def prepare(
         new.mkdir()
         save_encoding(encoding, new)
         writer = ShardWriter(new)
-        job = partial(tokenize, validation_share=validation_share, left_out=words)
-        with mapped(job, works, new, processes or useful_processes(works)) as results:
-            pairs = zip(works, results, strict=True)
-            for work, parts in tqdm(pairs, "texts", len(works), disable=quiet_bars()):
-                for split, n_bytes, ids in parts:
-                    writer.add(split, work.repeat, n_bytes, ids)
+        yield writer
         index = {"vocab_size": encoding.n_vocab, "shards": writer.shards}
         text = json.dumps(index, indent=2) + "\n"
         (new / INDEX).write_text(text, encoding="utf-8")
         os.replace(new, out)  # an empty folder may be there
-    return index
 
 
 def read_index(folder: Path) -> dict[str, Any]:

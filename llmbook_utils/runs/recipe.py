@@ -21,6 +21,7 @@ KINDS: dict[type, tuple[type | tuple[type, ...], str]] = {
     float: ((int, float), "a number"),
     str: (str, "text in quotes"),
     tuple: (tuple, "a list of numbers"),
+    dict: (dict, "a table"),
 }
 
 

@@ -76,3 +76,38 @@ def test_the_page_gives_the_peers_tokens():
     for what in ("prompt of 32 tokens", "one token near position 64"):
         _, _, ratio = numbers(printed, what)
         assert ratio > 0.2, printed
+
+
+def on_device():
+    """The module that measures with --device."""
+    path = ROOT / "benchmarks/on_device.py"
+    spec = importlib.util.spec_from_file_location("on_device", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_all_sides_take_the_same_steps_on_a_device(tmp_path):
+    import torch
+
+    bench = on_device()
+    config = bench.shape(length=16, layers=1)
+    config = bench.replace(config, vocab_size=65, emb_dim=24)
+    ids = torch.randint(65, (2, 17), generator=torch.Generator().manual_seed(0))
+    losses = []
+    for make, loss_of in (
+        (lambda: bench.GPTModel(config), bench.our_loss),
+        (lambda: bench.theirs(config), bench.their_loss),
+    ):
+        torch.manual_seed(0)
+        model = make()
+        step = bench.plain_step(model, ids, False, None, loss_of)
+        for _ in range(20):
+            step()
+        losses.append(loss_of(model, ids[:, :-1], ids[:, 1:]).item())
+    assert all(0 < loss < 4.18 for loss in losses), losses  # ln 65 = 4.17 at the start
+    assert abs(losses[0] - losses[1]) < 0.1
+    first = bench.our_step(config, ids, False, None)()["loss"]
+    assert abs(first - 4.17) < 0.1
+    with pytest.raises(FileNotFoundError, match=r"has no model\.py"):
+        bench.nanogpt(config, tmp_path)

@@ -512,7 +512,7 @@ FILES = {
     ],
 )
 def test_map_faults_are_found(old, new, words, tmp_path):
-    for path, text in {"README.md": MAP.replace(old, new), **FILES}.items():
+    for path, text in {"CONTRIBUTING.md": MAP.replace(old, new), **FILES}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
     faults = list(map_faults(tmp_path, ["Sum"]))

@@ -41,7 +41,7 @@ def test_glossary():
     assert not faults, "\n".join(faults)
 
 
-def test_map_in_the_readme():
+def test_map():
     named = {name: getattr(widgets, name) for name in widgets.__all__}
     shown = {name for name, item in named.items() if isinstance(item, type)}
     faults = list(map_faults(ROOT, sorted(shown - {"BookWidget"})))

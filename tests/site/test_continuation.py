@@ -1,4 +1,4 @@
-"""The front page: the model goes on from the reader's words, on a phone and with the keyboard."""
+"""The front page: the model continues the reader's words, on a phone and with the keyboard."""
 
 from collections.abc import Callable
 
@@ -50,7 +50,7 @@ def asked_for(page: Page, name: str) -> int:
 def test_a_reader_with_a_phone_gets_a_continuation(front: Callable[..., Page]) -> None:
     page = front(has_touch=True, viewport={"width": 390, "height": 844})
     example = finished(page)
-    assert example.startswith("Once there was a cat who")
+    assert example.startswith('"I am never late," said the rabbit,')
     assert asked_for(page, WEIGHTS) == 0, "nothing is loaded before it is asked for"
     words(page).tap()
     words(page).fill(PROMPT)
@@ -59,14 +59,32 @@ def test_a_reader_with_a_phone_gets_a_continuation(front: Callable[..., Page]) -
     written = finished(page)
     assert written.startswith(PROMPT)
     assert len(written) > len(PROMPT) + 100
-    expect(page.locator(".bw-summary")).to_contain_text("80 tokens, drawn with seed 0.")
+    expect(page.locator(".bw-summary")).to_contain_text(
+        "76 tokens, drawn with seed 12."
+    )
     button(page, "Another one").tap()
-    expect(page.locator(".bw-summary")).to_contain_text("seed 1.", timeout=20_000)
+    expect(page.locator(".bw-summary")).to_contain_text("seed 13.", timeout=20_000)
     assert finished(page) != written
     assert asked_for(page, WEIGHTS) == 1
     wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert wide <= 0, "the page must not scroll sideways"
     assert page.log.outside == page.log.missing == page.log.console == []
+
+
+def test_a_press_always_brings_something_new(front: Callable[..., Page]) -> None:
+    page = front(viewport={"width": 1280, "height": 800})
+    seen = [finished(page)]
+    for seed in (13, 14):  # the words stay, the draw changes
+        button(page, "Continue").click()
+        expect(page.locator(".bw-summary")).to_contain_text(
+            f"seed {seed}.", timeout=20_000
+        )
+        seen.append(finished(page))
+    words(page).fill(PROMPT)
+    button(page, "Continue").click()
+    expect(story(page)).to_contain_text(PROMPT, timeout=20_000)
+    expect(page.locator(".bw-summary")).to_contain_text("seed 14.", timeout=20_000)
+    assert len({*seen, finished(page)}) == 4
 
 
 def test_the_keyboard_is_enough_and_the_page_stays_free(
@@ -87,7 +105,7 @@ def test_the_keyboard_is_enough_and_the_page_stays_free(
         expect(story(page)).to_have_attribute("aria-busy", "true")
         finished(page)
 
-    n_tokens = 80
+    n_tokens = 76
     assert Stopwatch(page).milliseconds(another_one) / n_tokens < 12
 
 

@@ -1,4 +1,6 @@
-"""Deeper parts on the site: closed at first, opened by links, searches, print and the switch, and without scripts."""
+"""Deeper parts and solutions on the site: closed at first, opened by links, searches, print and the switch, and without scripts."""
+
+import re
 
 import build_site
 import pytest
@@ -110,3 +112,39 @@ def test_sections_say_their_minutes(page: Page) -> None:
 def test_a_chapter_is_no_taller_than_it_may_be(page: Page, name: str) -> None:
     page.goto(name)
     assert page.evaluate("document.documentElement.scrollHeight") <= TALLEST
+
+
+SOLUTIONS = "appendices/c-exercise-solutions.html"
+
+
+def test_a_solution_is_closed_and_leads_back_to_its_exercise(page: Page) -> None:
+    page.goto(SOLUTIONS)
+    part = page.locator("section.deeper-part").first
+    expect(part.get_by_role("heading")).to_be_visible()
+    expect(part.locator("div.cell").first).to_be_hidden()
+    part.get_by_text("Read this solution").click()
+    expect(part.locator("div.cell").first).to_be_visible()
+    title = part.get_by_role("heading").inner_text().removesuffix("#")
+    part.get_by_role("link", name="Back to the exercise").click()
+    page.wait_for_url(re.compile(r"chapters/.*#exercise-"))
+    anchor = page.url.partition("#")[2]
+    exercise = page.locator(f"#{anchor}").get_by_role("heading").first
+    expect(exercise).to_contain_text(title)
+
+
+def test_all_solutions_open_by_one_switch_which_is_no_other_page_s(page: Page) -> None:
+    page.goto(SOLUTIONS)
+    page.get_by_role("button", name="Open all solutions of this page").click()
+    expect(page.locator("section.deeper-part div.cell").last).to_be_visible()
+    page.reload()
+    expect(page.locator("section.deeper-part div.cell").last).to_be_visible()
+    page.goto(PAGE)
+    part = page.locator("section.deeper-part").first
+    expect(part.locator("div.cell").first).to_be_hidden()
+
+
+def test_a_link_to_a_solution_opens_it(page: Page) -> None:
+    page.goto(f"{SOLUTIONS}#exercise-3-5-softmax-that-survives")
+    part = page.locator("#exercise-3-5-softmax-that-survives")
+    expect(part.locator("div.cell").first).to_be_visible()
+    expect(part).to_be_in_viewport()

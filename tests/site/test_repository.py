@@ -100,7 +100,9 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("book")
     for name in ("_ext", "_static", "tools"):
         shutil.copytree(build_site.ROOT / name, folder / name)
-    shutil.copy(build_site.ROOT / "_config.yml", folder)
+    for name in ("_config.yml", "README.md"):
+        shutil.copy(build_site.ROOT / name, folder)
+    shutil.copytree(build_site.ROOT / ".github", folder / ".github")
     repository.write_config(folder / "_config.yml", "")
     (folder / "_toc.yml").write_text(SMALL)
     (folder / "chapters").mkdir()
@@ -134,6 +136,9 @@ def test_the_command_writes_the_address_everywhere(published: Path) -> None:
         ]
     )
     assert source == repository.setup_cell(URL)
+    readme = (book / "README.md").read_text(encoding="utf-8")
+    assert f"\ngit clone {URL} {repository.FOLDER}\n" in readme
+    assert f"url: {URL}/discussions" in (book / repository.FORMS).read_text("utf-8")
 
 
 def test_publishing_from_another_repository_is_refused(published: Path) -> None:

@@ -110,7 +110,7 @@ def read(path: Path, name: str) -> Page:
 
 def all_pages() -> list[Page]:
     """Read the pages that exist: in the order of the table of contents, others last."""
-    found = ["*.ipynb", "chapters/*.ipynb", "appendices/*", "course/*.md"]
+    found = ["*.ipynb", "chapters/*.ipynb", "appendices/*", "course/*.*"]
     paths = [path for pattern in found for path in sorted(ROOT.glob(pattern))]
     names = [path.relative_to(ROOT).as_posix() for path in paths if path.is_file()]
     order = {name: place for place, name in enumerate(FIXED)}

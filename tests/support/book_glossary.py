@@ -1,4 +1,4 @@
-"""What the book's terms and the README's map must be like; each check yields faults."""
+"""What the book's terms and the map of CONTRIBUTING.md must be like; each check yields faults."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -10,6 +10,7 @@ from book_code import homes
 DEFINED = re.compile(
     r"^Defined in \[[^\]]+\]\(\.\./([^)#]+)#([^)]+)\)\.$", re.MULTILINE
 )
+MAP = "CONTRIBUTING.md"
 HEADER = re.compile(r"^\| *page *\| *module *\| *test *\| *widget *\|$", re.MULTILINE)
 
 
@@ -67,10 +68,10 @@ def entry_faults(entry: Section, first: tuple[str, list[str]] | None) -> Iterato
         yield f"{entry.title!r} links to {found}, but is first bold in {first}"
 
 
-def map_rows(readme: str) -> list[list[str]]:
+def map_rows(text: str) -> list[list[str]]:
     """Read the table page | module | test | widget as rows of four cells."""
-    header = HEADER.search(readme)
-    lines = readme[header.end() :].strip().splitlines()[1:] if header else []
+    header = HEADER.search(text)
+    lines = text[header.end() :].strip().splitlines()[1:] if header else []
     end = next((at for at, line in enumerate(lines) if line[:1] != "|"), len(lines))
     return [
         [cell.strip() for cell in line.strip("| ").split("|")] for line in lines[:end]
@@ -82,10 +83,10 @@ def links(cell: str) -> list[str]:
 
 
 def map_faults(root: Path, widgets: Iterable[str]) -> Iterator[str]:
-    """The README's map names every page, module, test and widget, and is true."""
-    rows = map_rows((root / "README.md").read_text(encoding="utf-8"))
+    """The map names every page, module, test and widget, and is true."""
+    rows = map_rows((root / MAP).read_text(encoding="utf-8"))
     if not rows:
-        yield "README.md has no table | page | module | test | widget |"
+        yield f"{MAP} has no table | page | module | test | widget |"
         return
     for row in rows:
         if len(row) != 4:
@@ -103,7 +104,7 @@ def map_faults(root: Path, widgets: Iterable[str]) -> Iterator[str]:
 
 def files(root: Path) -> Iterator[set[str]]:
     """Give the pages and the modules that the map must name."""
-    pages = ["*.ipynb", "chapters/*.ipynb", "appendices/*", "course/*.md"]
+    pages = ["*.ipynb", "chapters/*.ipynb", "appendices/*", "course/*.*"]
     modules = [
         "llmbook_utils/[!_]*.py",
         "llmbook_utils/files/[!_]*.py",

@@ -117,6 +117,9 @@ intro.ipynb
 
 course/glossary.md
 # Glossary
+
+course/index-of-terms.md
+# Index
 """
 
 

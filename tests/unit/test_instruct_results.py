@@ -5,8 +5,8 @@ import record_instruct
 import record_judge
 
 from llmbook_utils.evaluate import METRICS, parse_choice, parse_grade
-from llmbook_utils.files.instructions import load_instructions, read_style
 from llmbook_utils.files.adapter import SHIPPED
+from llmbook_utils.files.instructions import load_instructions, read_style
 from llmbook_utils.runs.results import load_result
 
 RECORD = load_result("instructions")

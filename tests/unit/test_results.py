@@ -85,7 +85,15 @@ def test_a_wheel_holds_what_the_pages_need(tmp_path):
     command = ["pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w"]
     source = tmp_path / "source"
     listed = subprocess.run(
-        ["git", "ls-files", "llmbook_utils", "results", "pyproject.toml", "README.md"],
+        [
+            "git",
+            "ls-files",
+            "llmbook_utils",
+            "profiles",
+            "results",
+            "pyproject.toml",
+            "README.md",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -109,6 +117,7 @@ def test_a_wheel_holds_what_the_pages_need(tmp_path):
         if name.endswith(".json")
     }
     assert wanted and wanted <= inside
+    assert "llmbook_utils/described/runs.toml" in inside
 
 
 @pytest.mark.parametrize(

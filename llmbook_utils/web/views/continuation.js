@@ -20,9 +20,9 @@ class Continuation {
     });
     this.live.field.addEventListener(
       "keydown",
-      (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.#begin(),
+      (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.#continue(),
     );
-    this.go = button("Continue", () => this.#begin());
+    this.go = button("Continue", () => this.#continue());
     this.go.classList.add("bw-primary");
     this.another = button("Another one", () => this.#begin(this.seed + 1));
     this.halt = button("Stop", () => this.live.cancel(this.running));
@@ -32,7 +32,7 @@ class Continuation {
     this.summary = h("p", { class: "bw-summary", role: "status" });
     const what = h("p", { class: "bw-legend" }, model.get("about"));
     this.element = this.live.frame(
-      "The model goes on",
+      "The model continues",
       h("div", { class: "bw-bar" }, this.go, this.another, this.halt),
       this.story,
       this.summary,
@@ -52,6 +52,11 @@ class Continuation {
   #changed() {
     this.#label();
     if (this.wanted && this.live.ready) this.#begin();
+  }
+
+  /** Words that were continued already get another draw: a press always brings something new. */
+  #continue() {
+    this.#begin(this.live.text === this.prompt.textContent ? this.seed + 1 : this.seed);
   }
 
   #begin(seed = this.seed) {

@@ -1,0 +1,151 @@
+"""Photograph the widgets of the built site for README and the front page: _static/stills, each in light and dark.
+
+`make book`, then `python tools/draw_stills.py`, with names to draw only some. A test compares the
+stills with the site, so that they cannot show an older book.
+"""
+
+import argparse
+import io
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import build_site
+import serve
+from PIL import Image
+
+sys.path.insert(0, str(build_site.ROOT / "tests" / "support"))
+
+from browser import CHROME_FLAGS, NO_CHROME, find_chrome
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+FOLDER = build_site.ROOT / "_static" / "stills"
+WIDTH, HEIGHT = 720, 450
+HEAVIEST = 60_000  # bytes of a still
+THEMES = {"light": "", "dark": "-dark"}
+# the column of a page is a little narrower than a still, and nothing moves while it is photographed
+VIEW = {"viewport": {"width": 756, "height": 1400}, "reduced_motion": "reduce"}
+# what stays in sight of a reader who scrolls
+NOTHING_ELSE = ".bd-header, .bd-header-article, .header-article, .skip-link, #pst-skip-link, #pst-back-to-top { display: none !important }"
+OPEN_AROUND = """e => {
+  for (let at = e; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+}"""
+
+
+@dataclass(frozen=True)
+class Still:
+    """What is photographed: a widget of a page, from `top` pixels above its picture downwards."""
+
+    page: str
+    top: int = 12
+
+
+STILLS = {
+    "ngram-writer": Still("chapters/01-understanding-large-language-models", top=50),
+    "embedding-map": Still("chapters/02-working-with-text-data", top=-40),
+    "tokenizer-explorer": Still("chapters/02-working-with-text-data", top=120),
+    "sliding-window": Still("chapters/02-working-with-text-data"),
+    "attention-explorer": Still("chapters/03-coding-attention-mechanisms", top=40),
+    "model-map": Still(
+        "chapters/04-implementing-a-gpt-model-from-scratch-to-generate-text"
+    ),
+    "time-machine": Still("chapters/05-pretraining-on-unlabeled-data"),
+    "sampling-lab": Still("chapters/05b-decoding-strategies"),
+    "spam-classifier": Still("chapters/06-fine-tuning-for-classification"),
+    "schedule-designer": Still("appendices/d-training-loop"),
+    "rank-explorer": Still("appendices/e-lora"),
+}
+
+
+def packed(png: bytes) -> bytes:
+    """A picture with 64 colors, as small as PNG makes it."""
+    out = io.BytesIO()
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    few = picture.quantize(
+        64, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )
+    few.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def bring(page: "Page", name: str) -> "Locator":
+    """A widget of an opened page when it stands, whatever was folded around it."""
+    mount = page.locator(f'.bw-mount[data-bw-module="{name}"]').first
+    if mount.count() == 0:
+        raise LookupError(f"{STILLS[name].page} has no widget {name}")
+    mount.evaluate(OPEN_AROUND)
+    mount.scroll_into_view_if_needed()
+    page.wait_for_function("e => e.dataset.bwReady", arg=mount.element_handle())
+    page.evaluate("document.fonts.ready")
+    return mount
+
+
+def photograph(browser: "Browser", url: str, name: str, theme: str) -> bytes:
+    """A widget as the site at `url` shows it when it is opened; LookupError where it is not there."""
+    still = STILLS[name]
+    context = browser.new_context(color_scheme=theme, **VIEW)
+    try:
+        page = context.new_page()
+        page.goto(f"{url}{still.page}.html")
+        page.add_style_tag(content=NOTHING_ELSE)
+        mount = bring(page, name)
+        frame = mount.locator(".bw").first.bounding_box()
+        picture = mount.locator("[data-bw-picture]").first.bounding_box()
+        # no text that follows the widget
+        lowest = frame["y"] + frame["height"] - HEIGHT
+        top = max(frame["y"], min(picture["y"] - still.top, lowest))
+        left = frame["x"] - (WIDTH - frame["width"]) / 2
+        x, y = page.evaluate("[scrollX, scrollY]")
+        clip = {"x": left + x, "y": top + y, "width": WIDTH, "height": HEIGHT}
+        return page.screenshot(clip=clip, full_page=True)
+    finally:
+        context.close()
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The address of the built site while it is served."""
+    handler = partial(serve.Handler, directory=str(build_site.HTML))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def draw(names: list[str]) -> None:
+    from playwright.sync_api import sync_playwright
+
+    FOLDER.mkdir(exist_ok=True)
+    with served() as url, sync_playwright() as playwright:
+        chrome = find_chrome(playwright.chromium.executable_path)
+        if chrome is None:
+            sys.exit(NO_CHROME)
+        browser = playwright.chromium.launch(executable_path=chrome, args=CHROME_FLAGS)
+        for name in names:
+            for theme, suffix in THEMES.items():
+                path: Path = FOLDER / f"{name}{suffix}.png"
+                path.write_bytes(packed(photograph(browser, url, name, theme)))
+                print(
+                    f"{path.relative_to(build_site.ROOT)}: {path.stat().st_size} bytes"
+                )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*STILLS, []], help="none: all")
+    draw(parser.parse_args().names or list(STILLS))
+
+
+if __name__ == "__main__":
+    main()
