@@ -7,6 +7,7 @@ ends it; one that is recorded already is not repeated.
 import contextlib
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -37,6 +38,7 @@ WORK = ".runs"  # of the repository: executed notebooks, and what a run continue
 PAGE = "course/results.ipynb"
 DONE = "done"
 FOLDER = "folder"  # the parameter of a notebook that keeps checkpoints
+WORKING, FINISHED = "working", "finished"  # that folder, before and after the end
 OWN = "result.json"  # what a notebook writes itself, where it has a parameter for it
 Record = dict[str, Any]
 
@@ -221,6 +223,9 @@ def run_one(place: Place, one: Ready, where: Mapping[str, Any]) -> Record:
             )
         except (Exception, KeyboardInterrupt) as error:
             cause = error
+    if cause is None and (folder / WORKING).is_dir():  # the next run starts anew
+        shutil.rmtree(folder / FINISHED, ignore_errors=True)
+        os.replace(folder / WORKING, folder / FINISHED)
     status, said = ending(cause) if cause else (DONE, "")
     seconds = time.perf_counter() - start
     kept = keep(place, one.job, draft, out)
@@ -243,7 +248,7 @@ def run_one(place: Place, one: Ready, where: Mapping[str, Any]) -> Record:
 def places_for(one: Ready, folder: Path) -> dict[str, str]:
     """Parameters that are paths of this machine, and therefore not recorded."""
     known = nb.defaults(one.notebook, folder)
-    wanted = {FOLDER: folder, "record": folder / OWN}  # checkpoints, an own result
+    wanted = {FOLDER: folder / WORKING, "record": folder / OWN}
     return {
         name: str(path.resolve())
         for name, path in wanted.items()

@@ -39,7 +39,8 @@ class Table:
 
 def framed(head: str, rows: str) -> Table:
     """A table that scrolls on its own where the column is narrow."""
-    table = f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+    top = f"<thead><tr>{head}</tr></thead>" if head else ""
+    table = f"{top}<tbody>{rows}</tbody>"
     return Table(
         '<div style="overflow-x: auto" tabindex="0" role="region" '
         f'aria-label="table of runs"><table class="table">{table}</table></div>'
@@ -170,7 +171,8 @@ def results_table(
     mine = [r for r in found if r["run"] == name and r["smoke"] is smoke]
     mine = ([] if smoke else earlier(entry)) + mine
     if not mine:
-        return Table(f"<p><strong>{escape(name)}</strong>: {NOT_YET}.</p>")
+        row = f'<tr><th scope="row">{escape(name)}</th><td>{NOT_YET}</td></tr>'
+        return framed("", row)
     done = [r for r in mine if r["status"] == DONE]
     head = "".join(
         f'<th scope="col">{text}</th>'

@@ -6,9 +6,12 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from llmbook_utils.runs.runner import Place
 
-PARAMETERS = 'steps = 3\nlr = 0.5\nhow = "well"\nsizes = [1, 2]\n'
+PARAMETERS = 'steps = 3\nlr = 0.5\nhow = "well"\nsizes = [1, 2]\nfolder = ""\n'
 IMPORTS = "import math\nimport os\nimport sys\nimport time\nfrom pathlib import Path"
 WORK = """print("before the end", flush=True)
+if folder:
+    Path(folder).mkdir(exist_ok=True)
+    (Path(folder) / "checkpoint").touch()
 if how == "killed":
     os.kill(os.getpid(), 9)
 if how == "slow":

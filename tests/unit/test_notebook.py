@@ -31,6 +31,7 @@ def notebook(tmp_path):
 
 def test_the_defaults_are_those_of_the_cell(notebook):
     found = defaults(notebook, "x")
+    assert found.pop("folder") == ""
     assert found == {"steps": 3, "lr": 0.5, "how": "well", "sizes": [1, 2]}
 
 

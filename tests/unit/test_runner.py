@@ -64,6 +64,12 @@ def test_the_executed_notebook_is_kept(finished):
     assert not path.with_name("running.ipynb").exists()
 
 
+def test_what_a_finished_run_continued_from_is_kept_and_not_continued(finished):
+    folder = finished[0].work / "tiny"
+    assert (folder / "finished/checkpoint").exists()
+    assert not (folder / "working").exists()
+
+
 def test_what_is_recorded_is_not_repeated(finished):
     here, _ = finished
     (said,) = run(here, ["tiny"])
@@ -110,6 +116,7 @@ def test_a_run_that_dies_is_recorded_and_its_notebook_kept(place, how, status, s
     assert found["values"] == {} and found["kernel"] is None
     assert found["notebook"]["begun"] == 4 < found["notebook"]["cells"]
     assert "before the end" in text_of(place.work / "tiny/executed.ipynb")
+    assert (place.work / "tiny/working/checkpoint").exists()  # the next run's start
 
 
 def test_the_next_call_continues_with_what_is_missing(place, monkeypatch):
