@@ -60,6 +60,8 @@ STILLS = {
     "time-machine": Still("chapters/05-pretraining-on-unlabeled-data"),
     "sampling-lab": Still("chapters/05b-decoding-strategies"),
     "spam-classifier": Still("chapters/06-fine-tuning-for-classification"),
+    "ask-mini": Still("chapters/07-fine-tuning-to-follow-instructions"),
+    "loss-mask": Still("chapters/07-fine-tuning-to-follow-instructions"),
     "schedule-designer": Still("appendices/d-training-loop"),
     "rank-explorer": Still("appendices/e-lora"),
 }
