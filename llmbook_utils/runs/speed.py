@@ -34,7 +34,7 @@ def flops_per_token(config: GPTConfig) -> int:
 
     >>> from llmbook_utils.config import GPT2_SMALL
     >>> f"{flops_per_token(GPT2_SMALL):,}"
-    '854,438,400'
+    '855,166,464'
     """
     with torch.device("meta"):  # shapes without numbers
         model = GPTModel(config)

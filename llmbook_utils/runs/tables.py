@@ -42,7 +42,7 @@ def framed(head: str, rows: str) -> Table:
     top = f"<thead><tr>{head}</tr></thead>" if head else ""
     table = f"{top}<tbody>{rows}</tbody>"
     return Table(
-        '<div style="overflow-x: auto" tabindex="0" role="region" '
+        '<div style="overflow-x: auto" tabindex="0" role="group" '
         f'aria-label="table of runs"><table class="table">{table}</table></div>'
     )
 
