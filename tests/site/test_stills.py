@@ -21,7 +21,7 @@ from playwright.sync_api import Browser
 pytestmark = pytest.mark.site
 
 # mean difference of brightness, of 255, over fields of 40 pixels: fonts of another machine stay below it
-CLOSE = 14
+CLOSE = 5
 FIELDS = (WIDTH // 40, HEIGHT // 40)
 
 
@@ -64,8 +64,7 @@ def test_a_still_is_small_and_no_empty_frame(name: str, theme: str) -> None:
 def test_another_widget_is_told_apart() -> None:
     pictures = [Image.open(stored(name, "light")) for name in STILLS]
     pairs = [(a, b) for i, a in enumerate(pictures) for b in pictures[:i]]
-    different = sum(apart(a, b) >= CLOSE for a, b in pairs)
-    assert different >= 0.8 * len(pairs)
+    assert min(apart(a, b) for a, b in pairs) > CLOSE
     assert all(
         apart(a, Image.open(stored(n, "dark"))) > CLOSE
         for a, n in zip(pictures, STILLS, strict=True)
