@@ -19,6 +19,7 @@ MAJORS = {
     "actions/configure-pages": 6,
     "actions/upload-pages-artifact": 5,
     "actions/deploy-pages": 5,
+    "actions/upload-artifact": 6,
 }
 USES = re.compile(r"uses: ([\w/-]+)@v(\d+)$", re.MULTILINE)
 
