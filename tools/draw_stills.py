@@ -39,6 +39,18 @@ OPEN_AROUND = """e => {
   for (let at = e; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
 }"""
 
+# resolves when the widget and the page have kept their heights for half a second
+SETTLED = """widget => new Promise(done => {
+  let last = "", same = 0;
+  const look = () => {
+    const now = [widget.offsetHeight, document.documentElement.scrollHeight].join();
+    same = now === last ? same + 1 : 0;
+    last = now;
+    if (same >= 5) done(); else setTimeout(look, 100);
+  };
+  look();
+})"""
+
 
 @dataclass(frozen=True)
 class Still:
@@ -87,6 +99,7 @@ def bring(page: "Page", name: str) -> "Locator":
     mount.scroll_into_view_if_needed()
     page.wait_for_function("e => e.dataset.bwReady", arg=mount.element_handle())
     page.evaluate("document.fonts.ready")
+    mount.evaluate(SETTLED)
     return mount
 
 
