@@ -110,7 +110,6 @@ def per_kind(answers: Sequence[str], entries: Sequence[Entry]) -> dict[str, Any]
 def judge(model: GPTModel, tokenizer: Any, style: str) -> dict[str, Any]:
     """What a model answers, and what that is worth."""
     test, unseen = load_instructions("test"), load_instructions("unseen")
-    ends = end_of(tokenizer)
     said = {}
     for name, entries in (("test", test), ("unseen", unseen)):
         said[name] = answer(
@@ -138,7 +137,6 @@ def judge(model: GPTModel, tokenizer: Any, style: str) -> dict[str, Any]:
         "story_bits": round(story_bits(model, tokenizer), 4),
         "answers": said["test"],
         "unseen_answers": said["unseen"],
-        "end": ends,
     }
 
 
