@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FOLDER = build_site.ROOT / "_static" / "stills"
 WIDTH, HEIGHT = 720, 450
 HEAVIEST = 60_000  # bytes of a still
+MOST_PICTURES = 60  # until a widget stands still
 THEMES = {"light": "", "dark": "-dark"}
 # the column of a page is a little narrower than a still, and nothing moves while it is photographed
 VIEW = {"viewport": {"width": 756, "height": 1400}, "reduced_motion": "reduce"}
@@ -67,7 +68,8 @@ STILLS = {
     "sliding-window": Still("chapters/02-working-with-text-data"),
     "attention-explorer": Still("chapters/03-coding-attention-mechanisms", top=40),
     "model-map": Still(
-        "chapters/04-implementing-a-gpt-model-from-scratch-to-generate-text"
+        "chapters/04-implementing-a-gpt-model-from-scratch-to-generate-text",
+        top=8,
     ),
     "time-machine": Still("chapters/05-pretraining-on-unlabeled-data"),
     "sampling-lab": Still("chapters/05b-decoding-strategies"),
@@ -103,8 +105,27 @@ def bring(page: "Page", name: str) -> "Locator":
     return mount
 
 
+def placed(page: "Page", mount: "Locator", top: int) -> dict[str, float]:
+    """The part of the window that is the still, after scrolling it into sight."""
+    frame = mount.locator(".bw").first.bounding_box()
+    picture = mount.locator("[data-bw-picture]").first.bounding_box()
+    # no text that follows the widget
+    lowest = frame["y"] + frame["height"] - HEIGHT
+    y = max(frame["y"], min(picture["y"] - top, lowest))
+    before = page.evaluate("scrollY")
+    page.evaluate(
+        "y => scrollTo(0, y)", before + y - (VIEW["viewport"]["height"] - HEIGHT) / 2
+    )
+    moved = page.evaluate("scrollY") - before
+    left = frame["x"] - (WIDTH - frame["width"]) / 2
+    return {"x": left, "y": y - moved, "width": WIDTH, "height": HEIGHT}
+
+
 def photograph(browser: "Browser", url: str, name: str, theme: str) -> bytes:
-    """A widget as the site at `url` shows it when it is opened; LookupError where it is not there."""
+    """A widget as the site at `url` shows it when it is opened; LookupError where it is not there.
+
+    Widgets around it may still arrive and move it: pictures are taken until three in a row are equal.
+    """
     still = STILLS[name]
     context = browser.new_context(color_scheme=theme, **VIEW)
     try:
@@ -112,15 +133,14 @@ def photograph(browser: "Browser", url: str, name: str, theme: str) -> bytes:
         page.goto(f"{url}{still.page}.html")
         page.add_style_tag(content=NOTHING_ELSE)
         mount = bring(page, name)
-        frame = mount.locator(".bw").first.bounding_box()
-        picture = mount.locator("[data-bw-picture]").first.bounding_box()
-        # no text that follows the widget
-        lowest = frame["y"] + frame["height"] - HEIGHT
-        top = max(frame["y"], min(picture["y"] - still.top, lowest))
-        left = frame["x"] - (WIDTH - frame["width"]) / 2
-        x, y = page.evaluate("[scrollX, scrollY]")
-        clip = {"x": left + x, "y": top + y, "width": WIDTH, "height": HEIGHT}
-        return page.screenshot(clip=clip, full_page=True)
+        pictures: list[bytes] = []
+        while len(pictures) < 3 or len(set(pictures[-3:])) > 1:
+            if len(pictures) == MOST_PICTURES:
+                raise TimeoutError(f"{still.page}: the widget {name} keeps moving")
+            clip = placed(page, mount, still.top)
+            pictures.append(page.screenshot(clip=clip))
+            page.wait_for_timeout(100)
+        return pictures[-1]
     finally:
         context.close()
 
