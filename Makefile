@@ -8,6 +8,8 @@ NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/support/nbval_s
 WORKERS ?= auto
 PYTEST := LLMBOOK_SITE=_build/html $(BIN)/python -m pytest -rs --dist loadfile
 export TQDM_DISABLE := 1
+# the solutions that the checks run are not the reader's
+export LLMBOOK_PROGRESS := off
 # the workers share the cores
 check test: export OMP_NUM_THREADS := 1
 

@@ -675,6 +675,24 @@ def runs_page(given: argparse.Namespace) -> None:
     runner.make_page(runs_place(given))
 
 
+def progress(given: argparse.Namespace) -> None:
+    """Each chapter with its exercises that have passed, and the file that says so."""
+    from llmbook_utils.exercises import registered
+    from llmbook_utils.files.progress import progress_file, read_progress
+
+    path = progress_file()
+    if path is None:
+        print("Nothing is noted: LLMBOOK_PROGRESS is off.")
+        return
+    passed, exercises = read_progress(path), registered()
+    for chapter in dict.fromkeys(number.partition(".")[0] for number in exercises):
+        own = [number for number in exercises if number.partition(".")[0] == chapter]
+        done = [number for number in own if number in passed]
+        name = f"Appendix {chapter}" if chapter.isalpha() else f"Chapter {chapter}"
+        print(f"{name:11} {len(done):2} of {len(own):2}  {', '.join(done)}".rstrip())
+    print(f"Noted in {path}")
+
+
 def completion(given: argparse.Namespace) -> None:
     """Print the script with which a shell completes commands and options."""
     print(shtab.complete(create_parser(), shell=given.shell))
@@ -769,6 +787,12 @@ COMMANDS: dict[str, Command | Group] = {
             ),
             "page": Command("make the page of results anew", runs_page, RUNS),
         },
+    ),
+    "progress": Command(
+        "say which exercises of the notebooks have passed, and where that is noted",
+        progress,
+        epilog="The page “Your progress” of the site can open that file. "
+        "LLMBOOK_PROGRESS names another one, or is off: then nothing is noted.",
     ),
     "completion": Command(
         "print a script that makes your shell complete all this",

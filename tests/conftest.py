@@ -32,6 +32,11 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 
+os.environ["LLMBOOK_PROGRESS"] = (
+    "off"  # a solution that passes here is nobody's progress
+)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Skip what compares with transformers where that refuses an older PyTorch."""

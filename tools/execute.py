@@ -99,6 +99,7 @@ def main() -> int:
     )
     paths = parser.parse_args().notebooks or pages()
     os.environ["TQDM_DISABLE"] = "1"
+    os.environ["LLMBOOK_PROGRESS"] = "off"  # what passes here is not the reader's
     for path in paths:
         shown = os.path.relpath(path, ROOT)
         try:

@@ -15,7 +15,12 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from llmbook_utils.files.progress import note_passed
+
+if TYPE_CHECKING:
+    from llmbook_utils.exercises.by_hand import ByHand
 
 __all__ = [
     "Exercise",
@@ -49,12 +54,16 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: number, title, three hints from vague to precise, and its judge."""
+    """One exercise: number, title, three hints from vague to precise, and its judge.
+
+    `by_hand` are its rules, where its answer is numbers or texts: pages judge by them.
+    """
 
     number: str
     title: str
     hints: tuple[str, ...]
     judge: Judge
+    by_hand: "ByHand | None" = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,11 @@ def numbers(answer: Iterable[Any], count: int, expected: str) -> list[float]:
 
 
 def exercise(
-    number: str, title: str, *, hints: tuple[str, ...]
+    number: str,
+    title: str,
+    *,
+    hints: tuple[str, ...],
+    by_hand: "ByHand | None" = None,
 ) -> Callable[[Judge], Judge]:
     """Register the decorated function as the judge of an exercise.
 
@@ -111,16 +124,21 @@ def exercise(
             raise ValueError(
                 f"{number} is {known.title!r} already; give {title!r} another number"
             )
-        _registry[number] = Exercise(number, title, hints, judge)
+        _registry[number] = Exercise(number, title, hints, judge, by_hand)
         return judge
 
     return register
 
 
 def check(number: str, answer: object = None) -> Verdict:
-    """Judge an answer, print the verdict and return it; errors become verdicts too."""
+    """Judge an answer, print the verdict and return it; errors become verdicts too.
+
+    What has passed is noted in a file on this computer: `llmbook progress` shows it.
+    """
     found = _find(number)
     passed, message = _judge(found, answer) if found else (False, _unknown(number))
+    if passed:
+        note_passed(number)
     verdict = Verdict(str(number), passed, message)
     print(verdict)
     return verdict
@@ -157,13 +175,22 @@ def _origin(judge: Judge) -> tuple[str, str]:
     return judge.__module__, judge.__qualname__
 
 
+def module_of(number: str) -> str:
+    """The module of an exercise's chapter.
+
+    >>> module_of("2.10"), module_of("A.1")
+    ('ch02', 'app_a')
+    """
+    chapter = number.partition(".")[0]
+    return f"app_{chapter.lower()}" if chapter.isalpha() else f"ch{chapter:>02}"
+
+
 def _find(number: object) -> Exercise | None:
     """Look an exercise up, loading its chapter's checks first."""
     match = re.fullmatch(r"(\d{1,2}|[A-Z])\.\d+", str(number))
     if match is None:
         return None
-    chapter = match[1]
-    module = f"app_{chapter.lower()}" if chapter.isalpha() else f"ch{chapter:>02}"
+    module = module_of(match[0])
     if module in {found.name for found in pkgutil.iter_modules(__path__)}:
         importlib.import_module(f"{__name__}.{module}")
     return _registry.get(number) if isinstance(number, str) else None

@@ -11,11 +11,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llmbook_utils.exercises import exercise, require
+from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 
 Shape = tuple[int, ...]
 
 
-@exercise(
+_STRIDES: dict[Shape, str] = {
+    (12, 4, 1): "(12, 4, 1) are the strides of x; y reads it differently",
+    (6, 2, 1): "(6, 2, 1) are the strides of a fresh tensor of the shape "
+    "(4, 3, 2); but no number was moved",
+    (4, 3, 2): "(4, 3, 2) are the lengths of y's axes; a stride counts places",
+    (4, 16, 48): "you count bytes; PyTorch counts places, whatever they hold",
+    (8, 32, 96): "you count bytes; PyTorch counts places, whatever they hold",
+    (1, 3, 12): "a step along the middle axis of x is a row of 4 numbers, not of 3",
+    (1, 4, 8): "a table of x holds 3 rows of 4, which makes 12 numbers, not 8",
+}
+_PLACES = {
+    21: "place 21 is where a fresh tensor of y's shape would have it; use y's strides",
+    20: "places are counted from 0, so the first number is at place 0",
+    5: "you have added up the indices; each is multiplied by its stride first",
+    41: "there are only 24 places; which index belongs to which stride?",
+}
+
+by_hand(
     "A.1",
     "Strides by hand",
     hints=(
@@ -25,60 +43,35 @@ Shape = tuple[int, ...]
         "y has the lengths and the strides of x in reverse order. The place is the sum "
         "of index times stride, over the three axes of y.",
     ),
+    fields=(
+        *(f"shape of y, axis {i}" for i in range(3)),
+        *(f"strides of y, axis {i}" for i in range(3)),
+        "place of y[3, 1, 1]",
+    ),
+    expected="a shape, strides and a place, which are 7 numbers",
+    within=1e-9,
+    rules=[
+        must_not_be(
+            range(3),
+            (2, 3, 4),
+            "(2, 3, 4) is the shape of x; y has two of its axes swapped",
+        ),
+        *(
+            must_not_be(
+                range(3),
+                shape,
+                f"{shape} swaps two neighboring axes; y swaps the first and the last",
+            )
+            for shape in ((3, 2, 4), (2, 4, 3))
+        ),
+        must_be(range(3), (4, 3, 2), "the shape is not ({0}, {1}, {2})"),
+        *(must_not_be((3, 4, 5), strides, why) for strides, why in _STRIDES.items()),
+        must_be((3, 4, 5), (1, 4, 12), "the strides are not ({3}, {4}, {5})"),
+        *(must_not_be(6, place, why) for place, why in _PLACES.items()),
+        must_be(6, 19, "place {6} holds a different number"),
+    ],
+    right="Right: 3 · 1 + 1 · 4 + 1 · 12 = 19.",
 )
-def strides_by_hand(answer: list[Any]) -> str:
-    """Compare with the three facts, and name the facts of x itself."""
-    require(len(answer) == 3, "expected a shape, strides and a place")
-    shape, strides, place = answer
-    for name, given in (("shape", shape), ("strides", strides)):
-        require(
-            isinstance(given, tuple | list) and len(given) == 3,
-            f"the {name} of y should be three numbers, got {given!r}",
-        )
-    _judge_shape(tuple(shape))
-    _judge_strides(tuple(strides))
-    _judge_place(place)
-    return "Right: 3 · 1 + 1 · 4 + 1 · 12 = 19."
-
-
-def _judge_shape(shape: Shape) -> None:
-    require(
-        shape != (2, 3, 4), "(2, 3, 4) is the shape of x; y has two of its axes swapped"
-    )
-    require(
-        shape not in ((3, 2, 4), (2, 4, 3)),
-        f"{shape} swaps two neighboring axes; y swaps the first and the last",
-    )
-    require(shape == (4, 3, 2), f"the shape is not {shape}")
-
-
-def _judge_strides(strides: Shape) -> None:
-    known: dict[Shape, str] = {
-        (12, 4, 1): "(12, 4, 1) are the strides of x; y reads it differently",
-        (6, 2, 1): "(6, 2, 1) are the strides of a fresh tensor of the shape "
-        "(4, 3, 2); but no number was moved",
-        (4, 3, 2): "(4, 3, 2) are the lengths of y's axes; a stride counts places",
-        (4, 16, 48): "you count bytes; PyTorch counts places, whatever they hold",
-        (8, 32, 96): "you count bytes; PyTorch counts places, whatever they hold",
-        (1, 3, 12): "a step along the middle axis of x is a row of 4 numbers, not of 3",
-        (1, 4, 8): "a table of x holds 3 rows of 4, which makes 12 numbers, not 8",
-    }
-    message = known.get(strides, f"the strides are not {strides}")
-    require(strides == (1, 4, 12), message)
-
-
-def _judge_place(place: Any) -> None:
-    require(
-        isinstance(place, int), f"the place should be a whole number, got {place!r}"
-    )
-    known = {
-        21: "place 21 is where a fresh tensor of y's shape would have it; use y's "
-        "strides",
-        20: "places are counted from 0, so the first number is at place 0",
-        5: "you have added up the indices; each is multiplied by its stride first",
-        41: "there are only 24 places; which index belongs to which stride?",
-    }
-    require(place == 19, known.get(place, f"place {place} holds a different number"))
 
 
 class _Number:
@@ -419,7 +412,7 @@ def broadcast_shape(answer: Callable[[Shape, Shape], Any]) -> str:
     return f"Right, for {len(pairs):,} pairs of shapes."
 
 
-@exercise(
+by_hand(
     "A.5",
     "Gradients by hand",
     hints=(
@@ -429,24 +422,27 @@ def broadcast_shape(answer: Callable[[Shape, Shape], Any]) -> str:
         "The gradient of u with respect to a is b + 1, with respect to b it is a. "
         "Multiply both by -2.",
     ),
+    fields=("gradient with respect to a", "gradient with respect to b"),
+    expected="two gradients",
+    within=1e-6,
+    rules=[
+        *(
+            must_not_be(0, value, f"a: {why}")
+            for value, why in (
+                (3, "the path from a straight into the sum is missing"),
+                (-2, "the path from a through the product is missing"),
+                (-0.5, "this is the gradient of u; the square comes after it"),
+                (-6, "along different paths gradients are added, not multiplied"),
+                (-1, "the sign is wrong: u is negative here"),
+            )
+        ),
+        must_be(0, 1, "a: {0} is not the gradient"),
+        must_not_be(1, 2, "b: this is the gradient of u; the square comes after it"),
+        must_not_be(1, 4, "b: the sign is wrong: u is negative here"),
+        must_be(1, -4, "b: {1} is not the gradient"),
+    ],
+    right="Right: 1 and −4. Two paths lead from a, and one from b.",
 )
-def gradients_by_hand(answer: list[Any]) -> str:
-    """Name the forgotten path, and the gradients of u."""
-    grad_a, grad_b = (float(value) for value in answer)
-    known = {
-        3.0: "the path from a straight into the sum is missing",
-        -2.0: "the path from a through the product is missing",
-        -0.5: "this is the gradient of u; the square comes after it",
-        -6.0: "along different paths gradients are added, not multiplied",
-        -1.0: "the sign is wrong: u is negative here",
-    }
-    require(grad_a == 1, f"a: {known.get(grad_a, f'{grad_a} is not the gradient')}")
-    known = {
-        2.0: "this is the gradient of u; the square comes after it",
-        4.0: "the sign is wrong: u is negative here",
-    }
-    require(grad_b == -4, f"b: {known.get(grad_b, f'{grad_b} is not the gradient')}")
-    return "Right: 1 and −4. Two paths lead from a, and one from b."
 
 
 @exercise(

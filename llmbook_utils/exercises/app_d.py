@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.data import SlidingWindowDataset
-from llmbook_utils.exercises import Wrong, exercise, numbers, require
+from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.loss import IGNORED, Batch, evaluate
 from llmbook_utils.model import GPTModel
@@ -342,7 +343,11 @@ def _judge_returned(
     )
 
 
-@exercise(
+_RATES = (0.002, 0.004, 0.006, 0.0053, 0.0036, 0.0019, 0.0012)
+# with five parts on the way down in place of four
+_LATE = [0.006 * (0.2 + 0.4 * (1 + math.cos(math.pi * i / 5))) for i in range(1, 5)]
+
+by_hand(
     "D.3",
     "Rates by hand",
     hints=(
@@ -353,44 +358,53 @@ def _judge_returned(
         "At step 4 the cosine is 0, which is half-way: 0.2 + 0.8 / 2 = 0.6 of the "
         "peak. At step 3 it is 0.2 + 0.8 * (1 + 0.7071) / 2 = 0.883 of the peak.",
     ),
+    fields=tuple(f"step {step}" for step in range(7)),
+    expected="7 rates, one per step",
+    within=6e-5,
+    rules=[
+        must_not_be(0, 0, "step 0 has the rate 0: it would change nothing", 1e-9),
+        must_not_be(
+            (0, 1),
+            (0.003, 0.006),
+            "the warm-up takes 3 equal parts for 2 steps: step 2 is the first at the "
+            "peak",
+        ),
+        must_not_be(
+            (0, 1),
+            (0.006, 0.0057),
+            "this is the peak at step 0; the climb is missing",
+        ),
+        must_be(range(3), _RATES[:3], "steps 0 to 2 are not right yet"),
+        must_not_be(
+            6,
+            0,
+            "the last rate is 0, but the floor is a share of the peak: 0.2 of it",
+            1e-5,
+        ),
+        must_not_be(
+            6,
+            0.2,
+            "the last rate is 0.2; the floor is a share of the peak, not a rate",
+            1e-5,
+        ),
+        must_not_be(
+            (3, 4, 5),
+            (0.0048, 0.0036, 0.0024),
+            "that is a straight line; a cosine falls slowly first and last",
+        ),
+        must_not_be(
+            (3, 4, 5, 6),
+            _LATE,
+            "the way down has four parts, since the last step is step 6 and the peak "
+            "is step 2; with five, the floor is never reached",
+        ),
+        *(
+            must_be(step, _RATES[step], f"the rate of step {step} is not {{{step}}}")
+            for step in range(3, 7)
+        ),
+    ],
+    right="Right: 2, 4, 6, then 5.3, 3.6, 1.9 and 1.2 thousandths.",
 )
-def rates_by_hand(answer: Sequence[float]) -> str:
-    """Compare seven numbers, to two digits."""
-    given = numbers(answer, 7, "7 rates, one per step")
-    right = [0.002, 0.004, 0.006, 0.0053, 0.0036, 0.0019, 0.0012]
-    require(given[0] > 0, "step 0 has the rate 0: it would change nothing")
-    mistakes = {
-        "the warm-up takes 3 equal parts for 2 steps: step 2 is the first at the "
-        "peak": [0.003, 0.006],
-        "this is the peak at step 0; the climb is missing": [0.006, 0.0057],
-    }
-    for message, start in mistakes.items():
-        require(not _close(given[:2], start), message)
-    require(_close(given[:3], right[:3]), "steps 0 to 2 are not right yet")
-    lows = {
-        0.0: "the last rate is 0, but the floor is a share of the peak: 0.2 of it",
-        0.2: "the last rate is 0.2; the floor is a share of the peak, not a rate",
-    }
-    for low, message in lows.items():
-        require(not math.isclose(given[-1], low, abs_tol=1e-5), message)
-    line = [0.0048, 0.0036, 0.0024]
-    require(
-        not _close(given[3:6], line),
-        "that is a straight line; a cosine falls slowly first and last",
-    )
-    late = [0.006 * (0.2 + 0.4 * (1 + math.cos(math.pi * i / 5))) for i in range(1, 5)]
-    require(
-        not _close(given[3:], late),
-        "the way down has four parts, since the last step is step 6 and the peak is "
-        "step 2; with five, the floor is never reached",
-    )
-    require(_close(given, right), f"{given} is not right after the peak")
-    return "Right: 2, 4, 6, then 5.3, 3.6, 1.9 and 1.2 thousandths."
-
-
-def _close(one: Sequence[float], other: Sequence[float]) -> bool:
-    pairs = zip(one, other, strict=True)
-    return all(math.isclose(a, b, abs_tol=6e-5) for a, b in pairs)
 
 
 @exercise(

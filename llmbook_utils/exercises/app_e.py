@@ -1,13 +1,14 @@
 """Checks of Appendix E's exercises. Not built on a page."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from llmbook_utils.exercises import Wrong, exercise, numbers, require
+from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 
 
 @exercise(
@@ -187,7 +188,11 @@ def _judge_learning(
     )
 
 
-@exercise(
+# GPT-2 medium's width and the rank; A and B beside one qkv layer, and in one block
+_C, _RANK = 1024, 8
+_LAYER, _BLOCK = _RANK * 4 * _C, _RANK * 16 * _C
+
+by_hand(
     "E.2",
     "Count before you train",
     hints=(
@@ -199,27 +204,27 @@ def _judge_learning(
         "16C per block "
         "and rank. The head has 1024 numbers for each class.",
     ),
+    fields=("one qkv layer", "one block", "the whole model"),
+    expected="three numbers: one qkv layer, one block, the model",
+    within=1e-9,
+    rules=[
+        must_not_be(
+            0, 3 * _C * _C, "the first is the layer's own matrix; count A and B"
+        ),
+        must_not_be(0, _RANK * 2 * _C, "the qkv layer has 3 * 1024 outputs, not 1024"),
+        must_be(0, _LAYER, "one qkv layer: {0:,} is not A and B together"),
+        must_not_be(
+            1,
+            _LAYER + _RANK * 2 * _C,
+            "a block's two feed-forward layers are missing",
+        ),
+        must_be(1, _BLOCK, "one block: {1:,} is not right yet"),
+        must_not_be(2, 24 * _BLOCK, "the new head is missing: it is trained in full"),
+        must_not_be(2, 24 * _BLOCK + 2 * _C + 2, "the head of chapter 6 has no bias"),
+        must_be(2, 24 * _BLOCK + 2 * _C, "the model: {2:,} is not right yet"),
+    ],
+    right="Right: 3.1 million of 354 million, less than one in a hundred.",
 )
-def count_before_you_train(answer: Sequence[float]) -> str:
-    """Three counts for GPT-2 medium's shape."""
-    given = numbers(answer, 3, "three numbers: one qkv layer, one block, the model")
-    C, rank = 1024, 8
-    layer, block = rank * 4 * C, rank * 16 * C
-    model = 24 * block + 2 * C
-    require(given[0] != 3 * C * C, "the first is the layer's own matrix; count A and B")
-    require(given[0] != rank * 2 * C, "the qkv layer has 3 * 1024 outputs, not 1024")
-    require(
-        given[0] == layer, f"one qkv layer: {given[0]:,.0f} is not A and B together"
-    )
-    require(
-        given[1] != layer + rank * 2 * C,
-        "a block's two feed-forward layers are missing",
-    )
-    require(given[1] == block, f"one block: {given[1]:,.0f} is not right yet")
-    require(given[2] != 24 * block, "the new head is missing: it is trained in full")
-    require(given[2] != 24 * block + 2 * C + 2, "the head of chapter 6 has no bias")
-    require(given[2] == model, f"the model: {given[2]:,.0f} is not right yet")
-    return "Right: 3.1 million of 354 million, less than one in a hundred."
 
 
 @exercise(

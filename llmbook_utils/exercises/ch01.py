@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from llmbook_utils.exercises import exercise, numbers, require
+from llmbook_utils.exercises import exercise, require
+from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 
 TOY = ["the", "sea", "was", "late", "the", "sea", "was", "calm"]
 TOY += ["the", "tide", "was", "late"]
@@ -146,7 +147,10 @@ def write_with(answer: Callable[..., list[str]]) -> str:
     return "Right: the model sees all, the likeliest word is appended, and so on."
 
 
-@exercise(
+_CHANCES = (1 / 2, 1 / 8, 1 / 16, 1 / 4)
+_SUM = sum(_CHANCES)
+
+by_hand(
     "1.3",
     "Bits by hand",
     hints=(
@@ -156,37 +160,46 @@ def write_with(answer: Callable[..., list[str]]) -> str:
         "The pieces cost 1, 3, 4 and 2 bits. Divide their sum by the 16 bytes; and the "
         "probability of the whole is 1 halved as many times as the sum says.",
     ),
+    fields=("bits", "bits per byte", "probability"),
+    expected="three numbers",
+    rules=[
+        *(
+            must_not_be(0, value, f"{{0}} bits: {why}")
+            for value, why in (
+                (-10, "bits are counted as positive numbers: how often 1 was halved"),
+                (
+                    10 * math.log(2),
+                    "that is with the natural logarithm; count halvings",
+                ),
+                (2.5, "that is the mean per piece; the whole text costs the sum"),
+                (-math.log2(_SUM), "probabilities were added before counting bits"),
+                (sum(1 / p for p in _CHANCES), "1/8 costs three halvings, not eight"),
+                (-math.log2(_SUM / 4), "take the bits first, then add"),
+            )
+        ),
+        must_be(0, 10, "the text does not cost {0} bits"),
+        *(
+            must_not_be(1, value, f"{{1}}: {why}")
+            for value, why in (
+                (2.5, "those are bits per piece; divide by the bytes"),
+                (1.6, "that is bytes per bit; turn the fraction over"),
+                (10 / 128, "the text has 16 bytes; their 128 bits do not matter here"),
+            )
+        ),
+        must_be(1, 0.625, "{1} bits per byte is not it"),
+        *(
+            must_not_be(2, value, f"{{2}}: {why}")
+            for value, why in (
+                (_SUM, "these probabilities do not add up; they multiply"),
+                (_SUM / 4, "that is the mean of the probabilities; multiply them"),
+                (1 / 10, "ten bits are ten halvings, not a tenth"),
+                (min(_CHANCES), "all four pieces must come, not only the rarest"),
+            )
+        ),
+        must_be(2, 1 / 1024, "the probability of the text is not {2}", 5e-6),
+    ],
+    right="Right: 10 bits, 0.625 bits per byte, and 1/1024, ten halvings of 1.",
 )
-def bits_by_hand(answer: Sequence[float]) -> str:
-    """Compare each number with the right one and with its likely mistakes."""
-    bits, per_byte, whole = numbers(answer, 3, "three numbers")
-    chances = (1 / 2, 1 / 8, 1 / 16, 1 / 4)
-    for wrong, why in (
-        (-10, "bits are counted as positive numbers: how often 1 was halved"),
-        (10 * math.log(2), "that is with the natural logarithm; count halvings"),
-        (2.5, "that is the mean per piece; the whole text costs the sum"),
-        (-math.log2(sum(chances)), "probabilities were added before counting bits"),
-        (sum(1 / p for p in chances), "1/8 costs three halvings, not eight"),
-        (-math.log2(sum(chances) / 4), "take the bits first, then add"),
-    ):
-        require(not _close(bits, wrong), f"{bits:g} bits: {why}")
-    require(_close(bits, 10), f"the text does not cost {bits:g} bits")
-    for wrong, why in (
-        (2.5, "those are bits per piece; divide by the bytes"),
-        (1.6, "that is bytes per bit; turn the fraction over"),
-        (10 / 128, "the text has 16 bytes; their 128 bits do not matter here"),
-    ):
-        require(not _close(per_byte, wrong), f"{per_byte:g}: {why}")
-    require(_close(per_byte, 0.625), f"{per_byte:g} bits per byte is not it")
-    for wrong, why in (
-        (sum(chances), "these probabilities do not add up; they multiply"),
-        (sum(chances) / 4, "that is the mean of the probabilities; multiply them"),
-        (1 / 10, "ten bits are ten halvings, not a tenth"),
-        (min(chances), "all four pieces must come, not only the rarest"),
-    ):
-        require(not _close(whole, wrong), f"{whole:g}: {why}")
-    require(_close(whole, 1 / 1024), f"the probability of the text is not {whole:g}")
-    return "Right: 10 bits, 0.625 bits per byte, and 1/1024, ten halvings of 1."
 
 
 @exercise(
@@ -225,7 +238,7 @@ def coverage(answer: Callable[[list[str], list[str], int], float]) -> str:
     return "Right: known by one text, counted in the other."
 
 
-@exercise(
+by_hand(
     "1.5",
     "A training in numbers",
     hints=(
@@ -235,26 +248,29 @@ def coverage(answer: Callable[[list[str], list[str], int], float]) -> str:
         "3,000 hours, in days of 24. And 15 trillion tokens, divided by 30 million "
         "hours of 3,600 seconds.",
     ),
+    fields=("days", "tokens per second and GPU"),
+    expected="two numbers",
+    rules=[
+        must_not_be(0, 3000, "3,000 are the hours of each GPU; give days"),
+        must_not_be(0, 1.25e6, "those are the days of a single GPU"),
+        must_be(0, 125, "it does not take {0} days"),
+        *(
+            must_not_be(1, value, f"{{1}}: {why}")
+            for value, why in (
+                (500_000, "that is per hour; an hour has 3,600 seconds"),
+                (500_000 / 60, "that is per minute"),
+                (15e12 / (3000 * 3600), "that is what all GPUs read together"),
+                (138_889, "15 trillion are 15 with twelve zeros"),
+            )
+        ),
+        must_not_be(1, 0.1389, "{1}: 15 trillion are 15 with twelve zeros"),
+        must_be(1, 138.9, "a GPU does not read {1} per second", 1.4),
+    ],
+    right="Right: 125 days, and about 139 tokens per second on each GPU.",
 )
-def training_in_numbers(answer: Sequence[float]) -> str:
-    """125 days, and 139 tokens per second."""
-    days, speed = numbers(answer, 2, "two numbers")
-    require(not _close(days, 3000), "3,000 are the hours of each GPU; give days")
-    require(not _close(days, 1.25e6), "those are the days of a single GPU")
-    require(_close(days, 125), f"it does not take {days:g} days")
-    for wrong, why in (
-        (500_000, "that is per hour; an hour has 3,600 seconds"),
-        (500_000 / 60, "that is per minute"),
-        (15e12 / (3000 * 3600), "that is what all GPUs read together"),
-        (0.1389, "15 trillion are 15 with twelve zeros"),
-        (138_889, "15 trillion are 15 with twelve zeros"),
-    ):
-        require(not _close(speed, wrong), f"{speed:g}: {why}")
-    require(_close(speed, 138.9, 0.01), f"a GPU does not read {speed:g} per second")
-    return "Right: 125 days, and about 139 tokens per second on each GPU."
 
 
-@exercise(
+by_hand(
     "1.6",
     "Where the jump comes from",
     hints=(
@@ -263,26 +279,21 @@ def training_in_numbers(answer: Sequence[float]) -> str:
         "The tenth root of 0.5 is `0.5 ** (1 / 10)`; the third number is found in the "
         "same way.",
     ),
+    fields=("p for 1 token", "p for 10 tokens", "p for 100 tokens"),
+    expected="three probabilities",
+    rules=[
+        *(
+            must_be(place, 0.5, "probabilities are from 0 to 1", 0.5)
+            for place in range(3)
+        ),
+        must_be(0, 0.5, "with one token, p is the share itself, not {0}"),
+        must_not_be(
+            1, 0.5**10, "that is how often ten tokens are right if p is 0.5; find p"
+        ),
+        must_not_be(1, 0.05, "the chances multiply; they are not shared out"),
+        must_not_be(1, 0.95, "0.95 to the power of 10 is 0.60; a little less"),
+        must_be(1, 0.5**0.1, "{1} to the power of 10 is {1^10}, not 0.5", 0.001),
+        must_be(2, 0.5**0.01, "{2} to the power of 100 is {2^100}, not 0.5", 0.001),
+    ],
+    right="Right: 0.5, 0.933 and 0.993. Long answers ask for near certainty.",
 )
-def jump(answer: Sequence[float]) -> str:
-    """0.5, and its tenth and hundredth root."""
-    one, ten, hundred = numbers(answer, 3, "three probabilities")
-    require(
-        all(0 <= p <= 1 for p in (one, ten, hundred)), "probabilities are from 0 to 1"
-    )
-    require(_close(one, 0.5), f"with one token, p is the share itself, not {one:g}")
-    require(
-        not _close(ten, 0.5**10),
-        "that is how often ten tokens are right if p is 0.5; find p",
-    )
-    require(not _close(ten, 0.05), "the chances multiply; they are not shared out")
-    require(not _close(ten, 0.95), "0.95 to the power of 10 is 0.60; a little less")
-    require(
-        math.isclose(ten, 0.5**0.1, abs_tol=0.001),
-        f"{ten:g} to the power of 10 is {ten**10:.3g}, not 0.5",
-    )
-    require(
-        math.isclose(hundred, 0.5**0.01, abs_tol=0.001),
-        f"{hundred:g} to the power of 100 is {hundred**100:.3g}, not 0.5",
-    )
-    return "Right: 0.5, 0.933 and 0.993. Long answers ask for near certainty."

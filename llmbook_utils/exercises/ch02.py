@@ -10,6 +10,7 @@ import torch
 
 from llmbook_utils.data import SlidingWindowDataset
 from llmbook_utils.exercises import exercise, require
+from llmbook_utils.exercises.by_hand import begins, by_hand, must_be, must_not_be
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.tokenizer import (
     BytePairTokenizer,
@@ -368,7 +369,16 @@ def _tokens(dataset: Any) -> set[int]:
     return {int(id) for inputs, targets in items for id in (*inputs, targets[-1])}
 
 
-@exercise(
+def _four_merges(corpus: str) -> list[str]:
+    return [token.decode() for token in list(learn_ranks(corpus, 260))[256:]]
+
+
+_TIE = (
+    "the first two are right; in the third round two pairs occur four times, and of "
+    "these the one with the smaller ids wins: the space is byte 32"
+)
+
+by_hand(
     "2.4",
     "Merge by hand",
     hints=(
@@ -380,41 +390,29 @@ def _tokens(dataset: Any) -> set[int]:
         "both occur four times. The space has the smaller id, so ␣r is made first; "
         "count once more for the fourth.",
     ),
-)
-def merge_by_hand(answer: Any) -> str:
-    """Compare with the merges that the library learns from the same corpus."""
-    corpus = "ring ring ring rings rang sings"
-    right = [token.decode() for token in list(learn_ranks(corpus, 260))[256:]]
-    distinct = learn_ranks("ring ring rings rang sings", 260)
-    once = [token.decode() for token in list(distinct)[256:]]
-    require(
-        not isinstance(answer, str | bytes) and isinstance(answer, Iterable),
-        f'give the four new tokens one by one, as in ["ab", "abc"]; got {answer!r}',
-    )
-    tokens = [one.decode() if isinstance(one, bytes) else one for one in answer]
-    strange = [one for one in tokens if not isinstance(one, str)]
-    require(not strange, f'{strange[:1]} is not a token; a token is text, as "ab" is')
-    answer = [token.replace("␣", " ") for token in tokens]
-    require(len(answer) == 4, f"expected four new tokens, got {len(answer)}")
-    require(answer != ["ng", "ing", "ring", " ring"], _TIE)
-    require(
-        any(token.startswith(" ") for token in answer),
-        "none of your tokens begins with a space, but five of the six words do; "
-        "the space takes part in the merges like any letter",
-    )
-    require(
-        answer != once,
-        "it looks as if each different word was counted once; ring with a space before "
-        "it occurs twice, and so do its pairs",
-    )
-    for at, (given, wanted) in enumerate(zip(answer, right, strict=True), start=1):
-        require(given == wanted, f"merge {at} is not {given!r}; count the pairs again")
-    return "Right: ng, ing, ␣r and ␣ring, with a tie in the third round."
-
-
-_TIE = (
-    "the first two are right; in the third round two pairs occur four times, and of "
-    "these the one with the smaller ids wins: the space is byte 32"
+    fields=("first merge", "second merge", "third merge", "fourth merge"),
+    expected="four new tokens",
+    rules=[
+        must_not_be(range(4), ["ng", "ing", "ring", " ring"], _TIE),
+        begins(
+            range(4),
+            " ",
+            "none of your tokens begins with a space, but five of the six words do; "
+            "the space takes part in the merges like any letter",
+        ),
+        must_not_be(
+            range(4),
+            _four_merges("ring ring rings rang sings"),
+            "it looks as if each different word was counted once; ring with a space "
+            "before it occurs twice, and so do its pairs",
+        ),
+        *(
+            must_be(at, token, f"merge {at + 1} is not {{{at}}}; count the pairs again")
+            for at, token in enumerate(_four_merges("ring ring ring rings rang sings"))
+        ),
+    ],
+    right="Right: ng, ing, ␣r and ␣ring, with a tie in the third round.",
+    text=True,
 )
 
 

@@ -16,7 +16,14 @@ from llmbook_utils.attention import (
     explicit_attention,
 )
 from llmbook_utils.config import GPTConfig
-from llmbook_utils.exercises import Wrong, exercise, numbers, require
+from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises.by_hand import (
+    by_hand,
+    must_be,
+    must_not_be,
+    softmax,
+    total,
+)
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
@@ -375,7 +382,7 @@ def multi_head_with_three_matrices(answer: Any) -> str:
     return "Right: three layers, and the same numbers as the library's class."
 
 
-@exercise(
+by_hand(
     "3.4",
     "Three weights by hand",
     hints=(
@@ -385,45 +392,47 @@ def multi_head_with_three_matrices(answer: Any) -> str:
         "The scaled scores are 1, 0 and 2, with the powers 2.718, 1 and 7.389; their "
         "sum is 11.107. The context is the sum of weight times value.",
     ),
-)
-def three_weights_by_hand(answer: Any) -> str:
-    """Compare with the weights and the context, and with likely slips on the way."""
-    scores, values = torch.tensor([2.0, 0.0, 4.0]), torch.tensor([10.0, 20.0, 0.0])
-
-    def result(scores: Tensor) -> Tensor:
-        weights = torch.softmax(scores, dim=-1)
-        return torch.cat([weights, (weights @ values)[None]])
-
-    given = numbers(answer, 4, "three weights and the context")
-    slips = {
-        "the scores have not been divided by the root of D": result(scores),
-        "the scores have been divided by D, which is 4, not by its root": result(
-            scores / 4
-        ),
-        "these are the scores divided by their sum; softmax takes powers of e "
-        "first": torch.tensor([1 / 3, 0.0, 2 / 3, 10 / 3]),
-    }
-    wanted = result(scores / 2)
-    right = _close(given[:3], wanted[:3], 0.006)
-    for message, slip in slips.items():
+    fields=("first weight", "second weight", "third weight", "gathered"),
+    expected="three weights and the context",
+    within=0.006,
+    rules=[
         # a slip may be rounded loosely
-        require(right or not _close(given[:3], slip[:3], 0.011), message)
-    total = sum(given[:3])
-    require(
-        right or abs(total - 1) <= 0.025,
-        f"weights add up to 1, and yours to {total:.2f}",
-    )
-    require(
-        right,
-        f"{given[:3]} add up to 1, as weights should, but are not those of the scores "
-        "2, 0 and 4; go through the four steps again",
-    )
-    require(
-        abs(given[3] - wanted[3].item()) <= 0.06,
-        f"the weights are right, but the context is not {given[3]}: multiply each "
-        "value by its weight and add up",
-    )
-    return "Right: 0.24, 0.09 and 0.67, and 4.25 is gathered."
+        must_not_be(
+            range(3),
+            softmax((2, 0, 4)),
+            "the scores have not been divided by the root of D",
+            0.011,
+        ),
+        must_not_be(
+            range(3),
+            softmax((0.5, 0, 1)),
+            "the scores have been divided by D, which is 4, not by its root",
+            0.011,
+        ),
+        must_not_be(
+            range(3),
+            (1 / 3, 0, 2 / 3),
+            "these are the scores divided by their sum; softmax takes powers of e "
+            "first",
+            0.011,
+        ),
+        total(range(3), 1, "weights add up to 1, and yours to {sum 0 1 2}", 0.025),
+        must_be(
+            range(3),
+            softmax((1, 0, 2)),
+            "{0}, {1} and {2} add up to 1, as weights should, but are not those of the "
+            "scores 2, 0 and 4; go through the four steps again",
+        ),
+        must_be(
+            3,
+            10 * softmax((1, 0, 2))[0] + 20 * softmax((1, 0, 2))[1],
+            "the weights are right, but the context is not {3}: multiply each value by "
+            "its weight and add up",
+            0.06,
+        ),
+    ],
+    right="Right: 0.24, 0.09 and 0.67, and 4.25 is gathered.",
+)
 
 
 class _NoSoftmax(TorchFunctionMode):

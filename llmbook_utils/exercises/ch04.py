@@ -1,7 +1,7 @@
 """Checks of chapter 4's exercises. Not built on a page."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Number
@@ -15,6 +15,7 @@ from llmbook_utils.attention import causal_mask
 from llmbook_utils.cache import KVCache
 from llmbook_utils.config import GPT2_SMALL, GPT2_XL, MINI, GPTConfig
 from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 from llmbook_utils.model import GPTModel, TransformerBlock, evaluating
 
 TINY = GPTConfig(
@@ -484,7 +485,16 @@ def _plain_greedy(model: GPTModel, ids: Tensor, n: int, slip: str = "") -> Tenso
     return ids
 
 
-@exercise(
+_NORMALIZED = (-1.5, 1.5, -0.5, 0.5, 0.0)
+_CENTERED = (-3.0, 3.0, -1.0, 1.0, 0.0)
+_SCALE, _SHIFT = (2.0, 2.0, 2.0, 2.0, 1.0), (0.0, 0.0, 0.0, 0.0, 10.0)
+
+
+def _learned(x: Sequence[float]) -> list[float]:
+    return [a * b + c for a, b, c in zip(x, _SCALE, _SHIFT, strict=True)]
+
+
+by_hand(
     "4.5",
     "Normalize by hand",
     hints=(
@@ -494,36 +504,42 @@ def _plain_greedy(model: GPTModel, ids: Tensor, n: int, slip: str = "") -> Tenso
         "The standard deviation is 2, so the normalized vector is (-1.5, 1.5, -0.5, "
         "0.5, 0). Now multiply by the scale and add the shift, number by number.",
     ),
+    fields=tuple(f"number {i}" for i in range(1, 6)),
+    expected="five numbers",
+    within=0.01,
+    rules=[
+        *(
+            must_not_be(range(5), values, why)
+            for values, why in (
+                (
+                    _NORMALIZED,
+                    "that is the normalized vector; scale and shift are still to come",
+                ),
+                (
+                    _CENTERED,
+                    "the scale has been applied, the shift has not",
+                ),
+                (
+                    _learned([x / 5**0.5 for x in _CENTERED]),
+                    "it looks as if the sum of squares was divided by 4, which is the "
+                    "unbiased variance; there are five numbers",
+                ),
+                (
+                    _learned([x / 4 for x in _CENTERED]),
+                    "it looks as if you divided by the variance, 4, instead of its "
+                    "root",
+                ),
+            )
+        ),
+        must_be(
+            range(5),
+            _learned(_NORMALIZED),
+            "({0}, {1}, {2}, {3}, {4}) is not it; which number do you get for the "
+            "mean?",
+        ),
+    ],
+    right="Right: (-3, 3, -1, 1, 10).",
 )
-def normalize_by_hand(answer: Any) -> str:
-    """Compare with the result, and with what each forgotten step gives."""
-    x = torch.tensor([2.0, 8.0, 4.0, 6.0, 5.0])
-    scale = torch.tensor([2.0, 2.0, 2.0, 2.0, 1.0])
-    shift = torch.tensor([0.0, 0.0, 0.0, 0.0, 10.0])
-    given = torch.tensor([float(value) for value in answer])
-    require(given.shape == (5,), f"expected five numbers, got {len(given)}")
-    y = (x - 5) / 2
-    mistakes = [
-        (y, "that is the normalized vector; scale and shift are still to come"),
-        (y * scale, "the scale has been applied, the shift has not"),
-        (
-            (x - 5) / 5**0.5 * scale + shift,
-            "it looks as if the sum of squares was divided by 4, which is the unbiased "
-            "variance; there are five numbers",
-        ),
-        (
-            (x - 5) / 4 * scale + shift,
-            "it looks as if you divided by the variance, 4, instead of its root",
-        ),
-        ((y + shift) * scale, "the shift comes after the scale, not before it"),
-    ]
-    right = y * scale + shift
-    if torch.allclose(given, right, atol=0.01):
-        return "Right: (-3, 3, -1, 1, 10)."
-    for value, message in mistakes:
-        require(not torch.allclose(given, value, atol=0.01), message)
-    shown = ", ".join(f"{value:g}" for value in answer)
-    raise Wrong(f"({shown}) is not it; which number do you get for the mean?")
 
 
 @contextmanager

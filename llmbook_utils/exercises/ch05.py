@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llmbook_utils.config import GPTConfig
-from llmbook_utils.exercises import Wrong, exercise, numbers, require
+from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.generate import Sampling, generate, next_token_probabilities
 from llmbook_utils.loss import IGNORED, Batch, loss_of
@@ -48,7 +49,7 @@ def _close(a: float, b: float, tolerance: float = 0.005) -> bool:
     return abs(a - b) <= tolerance * max(1.0, abs(b))
 
 
-@exercise(
+by_hand(
     "5.1",
     "Nats, bits and perplexity",
     hints=(
@@ -58,38 +59,39 @@ def _close(a: float, b: float, tolerance: float = 0.005) -> bool:
         "8 bits in all: 8 / 4 = 2 bits per token, which is 2 times 0.693 nats; the "
         "perplexity is 2 to the power of 2; and 8 / 10 bits per byte.",
     ),
+    fields=("nats per token", "perplexity", "bits per byte"),
+    expected="three numbers",
+    rules=[
+        must_not_be(0, 2, "2 is the loss in bits per token; a bit has 0.693 nats"),
+        must_not_be(
+            0,
+            -math.log(9 / 32),
+            "it looks as if you took the logarithm of the mean probability; take the "
+            "mean of the logarithms",
+        ),
+        must_not_be(
+            0,
+            8 * math.log(2),
+            "that is the sum over the four tokens; the loss is their mean",
+        ),
+        must_be(0, 2 * math.log(2), "the loss is not {0} nats per token"),
+        must_not_be(
+            1,
+            math.e**2,
+            "the perplexity is e to the loss in nats, or 2 to the loss in bits; you "
+            "have mixed the two",
+        ),
+        must_be(1, 4, "the perplexity is not {1}"),
+        must_not_be(
+            2,
+            2,
+            "those are bits per token; the text has 10 bytes, whatever it was cut into",
+        ),
+        must_not_be(2, 0.8 * math.log(2), "those are nats per byte; convert to bits"),
+        must_be(2, 0.8, "{2} bits per byte is not it"),
+    ],
+    right="Right: 1.386 nats per token, a perplexity of 4, and 0.8 bits per byte.",
 )
-def three_measures(answer: Sequence[float]) -> str:
-    """Compare each number with the right one and with its likely mistakes."""
-    nats, perplexity, bits = numbers(answer, 3, "three numbers")
-    require(
-        not _close(nats, 2.0), "2 is the loss in bits per token; a bit has 0.693 nats"
-    )
-    require(
-        not _close(nats, -math.log(9 / 32)),
-        "it looks as if you took the logarithm of the mean probability; take the mean "
-        "of the logarithms",
-    )
-    require(
-        not _close(nats, 8 * math.log(2)),
-        "that is the sum over the four tokens; the loss is their mean",
-    )
-    require(_close(nats, 2 * math.log(2)), f"the loss is not {nats:g} nats per token")
-    require(
-        not _close(perplexity, math.e**2),
-        "the perplexity is e to the loss in nats, or 2 to the loss in bits; you have "
-        "mixed the two",
-    )
-    require(_close(perplexity, 4), f"the perplexity is not {perplexity:g}")
-    require(
-        not _close(bits, 2.0),
-        "those are bits per token; the text has 10 bytes, whatever it was cut into",
-    )
-    require(
-        not _close(bits, 0.8 * math.log(2)), "those are nats per byte; convert to bits"
-    )
-    require(_close(bits, 0.8), f"{bits:g} bits per byte is not it")
-    return "Right: 1.386 nats per token, a perplexity of 4, and 0.8 bits per byte."
 
 
 @exercise(
@@ -571,7 +573,7 @@ def _top_p(probabilities: Tensor, p: float) -> Tensor:
     return next_token_probabilities(probabilities.log(), no_ids, sampling)
 
 
-@exercise(
+by_hand(
     "5.9",
     "Cut by hand",
     hints=(
@@ -582,42 +584,51 @@ def _top_p(probabilities: Tensor, p: float) -> Tensor:
         "(c) The line is at 0.2, so two tokens stay: 0.5 / 0.75. (d) First the "
         "temperature: how much has the first token alone, and the first two?",
     ),
+    fields=(
+        "(a) probability at temperature 0.5",
+        "(b) tokens kept by top-p 0.8",
+        "(c) probability with min-p 0.4",
+        "(d) tokens left with both",
+    ),
+    expected="four numbers",
+    within=0.006,
+    rules=[
+        *(
+            must_not_be(0, value, f"(a) is {{0}}: {why}")
+            for value, why in (
+                (0.5, "that is temperature 1"),
+                (0.379, "those are square roots: temperature 2"),
+                (0.25, "the squares are right; they still have to be scaled to sum 1"),
+            )
+        ),
+        must_be(
+            0, 0.25 / 0.345, "(a) is {0}, which is not it; hint 2 has the next step"
+        ),
+        must_not_be(1, 2, "(b) is {1}: the token that crosses 0.8 is kept, too"),
+        must_be(1, 3, "(b) is {1}, which is not it; hint 2 has the next step"),
+        must_not_be(
+            2,
+            1,
+            "(c) is {2}: min-p is a share of the LARGEST probability: the line is at "
+            "0.2",
+        ),
+        must_not_be(2, 0.5, "(c) is {2}: after the cut, what is left is scaled to 1"),
+        must_be(2, 2 / 3, "(c) is {2}, which is not it; hint 2 has the next step"),
+        must_not_be(
+            3,
+            3,
+            "(d) is {3}: the temperature comes first, and top-p sees what it has made",
+        ),
+        must_not_be(
+            3,
+            1,
+            "(d) is {3}: the first token has 0.72, not yet 0.8: the one that crosses "
+            "stays",
+        ),
+        must_be(3, 2, "(d) is {3}, which is not it; hint 2 has the next step"),
+    ],
+    right="Right: 0.72, 3, 0.67 and 2.",
 )
-def cut_by_hand(answer: Any) -> str:
-    """Compare each of the four, and with what the known mistakes give."""
-    require(
-        isinstance(answer, list | tuple) and len(answer) == 4,
-        "expected a list of four numbers",
-    )
-    a, b, c, d = (float(value) for value in answer)
-    known: dict[str, list[tuple[float, str]]] = {
-        "a": [
-            (0.5, "that is temperature 1"),
-            (0.379, "those are square roots: temperature 2"),
-            (0.25, "the squares are right; they still have to be scaled to sum 1"),
-        ],
-        "b": [(2, "the token that crosses 0.8 is kept, too")],
-        "c": [
-            (1, "min-p is a share of the LARGEST probability: the line is at 0.2"),
-            (0.5, "after the cut, what is left is scaled to 1"),
-        ],
-        "d": [
-            (3, "the temperature comes first, and top-p sees what it has made"),
-            (1, "the first token has 0.72, not yet 0.8: the one that crosses stays"),
-        ],
-    }
-    for name, given, right in (
-        ("a", a, 0.25 / 0.345),
-        ("b", b, 3),
-        ("c", c, 2 / 3),
-        ("d", d, 2),
-    ):
-        if abs(given - right) < 0.006:
-            continue
-        for value, why in known[name]:
-            require(abs(given - value) > 0.006, f"({name}) is {given:g}: {why}")
-        raise Wrong(f"({name}) is {given:g}, which is not it; hint 2 has the next step")
-    return "Right: 0.72, 3, 0.67 and 2."
 
 
 @exercise(

@@ -20,6 +20,7 @@ from llmbook_utils.classify import (
 )
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.exercises import exercise, numbers, require
+from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 from llmbook_utils.files.datasets import fetch
 from llmbook_utils.files.labeled import Message, read_labeled
 from llmbook_utils.model import GPTModel
@@ -33,7 +34,10 @@ def _close(a: float, b: float, tolerance: float = 0.002) -> bool:
     return abs(a - b) <= tolerance
 
 
-@exercise(
+_SHARES = (0.5, 0.1, 0.01)
+_PRECISIONS = tuple(0.8 * s / (0.8 * s + 0.01 * (1 - s)) for s in _SHARES)
+
+by_hand(
     "6.1",
     "Precision in the wild",
     hints=(
@@ -44,48 +48,54 @@ def _close(a: float, b: float, tolerance: float = 0.002) -> bool:
         "The precision is 0.8 s / (0.8 s + 0.01 (1 - s)) for a share s of spam; put in "
         "0.5, 0.1 and 0.01.",
     ),
-)
-def precision_in_the_wild(answer: Sequence[float]) -> str:
-    """Compare with the right numbers, and with those of known mistakes."""
-    given = numbers(answer, 3, "three numbers, for 50 %, 10 % and 1 % of spam")
-    shares = (0.5, 0.1, 0.01)
-
-    def all_of(precision: Callable[[float], float]) -> bool:
-        return all(_close(x, precision(s)) for x, s in zip(given, shares, strict=True))
-
-    def right(s: float) -> float:
-        return 0.8 * s / (0.8 * s + 0.01 * (1 - s))
-
-    require(
-        not all(_close(x, right(s)) for x, s in zip(given, shares[::-1], strict=True)),
-        "these are the three right numbers in the opposite order",
-    )
-    require(
-        not all(
-            _close(x, 100 * right(s), 0.2) for x, s in zip(given, shares, strict=True)
+    fields=("with 50 % of spam", "with 10 % of spam", "with 1 % of spam"),
+    expected="three numbers, for 50 %, 10 % and 1 % of spam",
+    within=0.002,
+    rules=[
+        must_not_be(
+            range(3),
+            _PRECISIONS[::-1],
+            "these are the three right numbers in the opposite order",
         ),
-        "these are percentages; write shares, such as 0.5 for 50 %",
-    )
-    require(
-        not all_of(lambda s: right(0.5)),
-        "that is the precision for equal classes, three times; with less spam there is "
-        "more ham to accuse",
-    )
-    require(
-        not all_of(lambda s: 0.8 * s + 0.99 * (1 - s)),
-        "that is the accuracy: the share of all verdicts that are right",
-    )
-    require(
-        not all_of(lambda s: 1 - right(s)),
-        "that is the share of accusations that are false; the precision is the rest",
-    )
-    require(
-        not all_of(lambda s: 0.8),
-        "that is the recall, which does not depend on the mix",
-    )
-    for x, s in zip(given, shares, strict=True):
-        require(_close(x, right(s)), f"with {s:.0%} of spam the precision is not {x:g}")
-    return "Right: 0.988, 0.899 and 0.447. The classifier is the same in all three."
+        must_not_be(
+            range(3),
+            [100 * x for x in _PRECISIONS],
+            "these are percentages; write shares, such as 0.5 for 50 %",
+            0.2,
+        ),
+        must_not_be(
+            range(3),
+            [_PRECISIONS[0]] * 3,
+            "that is the precision for equal classes, three times; with less spam "
+            "there is more ham to accuse",
+        ),
+        must_not_be(
+            range(3),
+            [0.8 * s + 0.99 * (1 - s) for s in _SHARES],
+            "that is the accuracy: the share of all verdicts that are right",
+        ),
+        must_not_be(
+            range(3),
+            [1 - x for x in _PRECISIONS],
+            "that is the share of accusations that are false; the precision is the "
+            "rest",
+        ),
+        must_not_be(
+            range(3),
+            [0.8] * 3,
+            "that is the recall, which does not depend on the mix",
+        ),
+        *(
+            must_be(
+                at,
+                _PRECISIONS[at],
+                f"with {s:.0%} of spam the precision is not {{{at}}}",
+            )
+            for at, s in enumerate(_SHARES)
+        ),
+    ],
+    right="Right: 0.988, 0.899 and 0.447. The classifier is the same in all three.",
+)
 
 
 def _classifier(n_classes: int = 3, seed: int = 6) -> GPTModel:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from llmbook_utils.evaluate import exact_match, longest_common, normalize
 from llmbook_utils.exercises import exercise, numbers, require
+from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be, total
 from llmbook_utils.loss import IGNORED
 
 
@@ -20,7 +21,24 @@ def _close(a: float, b: float, tolerance: float = 1e-4) -> bool:
     return abs(a - b) <= tolerance
 
 
-@exercise(
+_COUNTS = {
+    (8, 6, 7, 3): "nothing is shifted: 8 ids make 7 inputs and 7 targets, and the "
+    "first token of a row is nobody's target",
+    (7, 6, 7, 1): "you count all 4 + 3 tokens of the prompts, but the first one of "
+    "each row is no target",
+    (7, 6, 3, 5): "prompt and padding have changed places",
+    (6, 4, 5, 3): "no end is appended: it comes after each answer, and it counts",
+    (7, 4, 5, 5): "the first end of each row counts: it ends the answer and is no "
+    "padding",
+    (7, 9, 5, 0): "you let the padding count; after the first end of a row nothing "
+    "does",
+    (7, 11, 0, 3): "you let the prompts count; only the answers do",
+    (7, 4, 3, 0): "those are the counts of row A alone; the batch has both",
+    (7, 2, 2, 3): "those are the counts of row B alone; the batch has both",
+    (14, 6, 5, 3): "14 is the number of all targets in the batch; T is that of one row",
+}
+
+by_hand(
     "7.1",
     "Which targets count?",
     hints=(
@@ -32,52 +50,41 @@ def _close(a: float, b: float, tolerance: float = 1e-4) -> bool:
         "because of its prompt and row B 2. Of the answers 3 + 1 and 1 + 1 targets "
         "count. The rest of the 2 x 7 targets is padding.",
     ),
+    fields=(
+        "width T of the inputs",
+        "targets that count",
+        "left out as prompt",
+        "left out as padding",
+    ),
+    expected="four numbers: T, the targets that count, and the two kinds ignored",
+    within=1e-9,
+    rules=[
+        *(must_not_be(range(4), counts, why) for counts, why in _COUNTS.items()),
+        must_not_be(
+            0, 8, "T is not 8: 8 ids in the longer row make 7 inputs and 7 targets"
+        ),
+        must_be(
+            0,
+            7,
+            "T is not {0}; count the longer row's ids, its end included, and shift",
+        ),
+        total(
+            (1, 2, 3),
+            14,
+            "two rows of 7 have 14 targets, but your last three numbers add up to "
+            "{sum 1 2 3}",
+            1e-9,
+        ),
+        must_be(1, 6, "it is not {1} of the 14 targets that count"),
+        must_be(
+            2,
+            5,
+            "it is not {2} of the 14 targets that are ignored because of the prompt",
+        ),
+        must_be(3, 3, "it is not {3} of the 14 targets that are ignored as padding"),
+    ],
+    right="Right: 6 of the 14 targets count, and the first token of a row is none.",
 )
-def which_targets_count(answer: Sequence[float]) -> str:
-    """Compare with the right counts, and with those of known mistakes."""
-    given = numbers(
-        answer, 4, "four numbers: T, the targets that count, and the two kinds ignored"
-    )
-    mistakes = {
-        (8, 6, 7, 3): "nothing is shifted: 8 ids make 7 inputs and 7 targets, and the "
-        "first token of a row is nobody's target",
-        (7, 6, 7, 1): "you count all 4 + 3 tokens of the prompts, but the first one of "
-        "each row is no target",
-        (7, 6, 3, 5): "prompt and padding have changed places",
-        (6, 4, 5, 3): "no end is appended: it comes after each answer, and it counts",
-        (7, 4, 5, 5): "the first end of each row counts: it ends the answer and is no "
-        "padding",
-        (7, 9, 5, 0): "you let the padding count; after the first end of a row nothing "
-        "does",
-        (7, 11, 0, 3): "you let the prompts count; only the answers do",
-        (7, 4, 3, 0): "those are the counts of row A alone; the batch has both",
-        (7, 2, 2, 3): "those are the counts of row B alone; the batch has both",
-        (14, 6, 5, 3): "14 is the number of all targets in the batch; T is that of one "
-        "row",
-    }
-    counts = tuple(given)
-    require(counts not in mistakes, mistakes.get(counts, ""))  # type: ignore[arg-type]
-    require(
-        given[0] != 8, "T is not 8: 8 ids in the longer row make 7 inputs and 7 targets"
-    )
-    require(
-        given[0] == 7,
-        f"T is not {given[0]:g}; count the longer row's ids, its end included, and "
-        "shift",
-    )
-    require(
-        sum(given[1:]) == 14,
-        f"two rows of 7 have 14 targets, but your last three numbers add up to "
-        f"{sum(given[1:]):g}",
-    )
-    for x, expected, what in zip(
-        given[1:],
-        (6, 5, 3),
-        ("count", "are ignored because of the prompt", "are ignored as padding"),
-        strict=True,
-    ):
-        require(x == expected, f"it is not {x:g} of the 14 targets that {what}")
-    return "Right: 6 of the 14 targets count, and the first token of a row is none."
 
 
 Row = list[int]
@@ -623,7 +630,34 @@ def _loss(z: float) -> float:
     return math.log(1 + math.exp(-z))
 
 
-@exercise(
+_BETAS = (0.1, 0.5)
+_LOSSES: list[tuple[Callable[[float], float], str]] = [
+    (lambda beta: _loss(3), "beta is not in it: multiply the margin by it"),
+    (lambda beta: _loss(-3 * beta), "those are the losses of the margin -3"),
+    (lambda beta: _loss(3 / beta), "you divide by beta; multiply by it"),
+    (lambda beta: beta * _loss(3), "beta stands inside the sigmoid, not before it"),
+    (
+        lambda beta: 1 / (1 + math.exp(-3 * beta)),
+        "those are the sigmoids; the loss is -log of them",
+    ),
+    (
+        lambda beta: 1 - 1 / (1 + math.exp(-3 * beta)),
+        "that is 1 - sigmoid; the loss is -log(sigmoid)",
+    ),
+    (lambda beta: -_loss(3 * beta), "the sign of the losses is missing"),
+    (
+        lambda beta: _loss(3 * beta) / math.log(2),
+        "those are logarithms to the base 2; take the natural one",
+    ),
+    (
+        lambda beta: _loss(3 * beta) / math.log(10),
+        "those are logarithms to the base 10; take the natural one",
+    ),
+    (lambda beta: _loss(4 * beta), "those are the losses of the margin 4, not 3"),
+    (lambda beta: _loss(3 * (0.6 - beta)), "the two losses have changed places"),
+]
+
+by_hand(
     "7.7",
     "A preference by hand",
     hints=(
@@ -633,58 +667,53 @@ def _loss(z: float) -> float:
         "margin = (-10 - -12) - (-14 - -13). The loss is -log(sigmoid(beta * margin)), "
         "which is log(1 + exp(-beta * margin)), with the natural logarithm.",
     ),
+    fields=("margin", "loss for beta 0.1", "loss for beta 0.5"),
+    expected="three numbers: margin and two losses",
+    within=1e-4,
+    rules=[
+        *(
+            must_not_be(0, value, why)
+            for value, why in (
+                (
+                    4,
+                    "that is how much more probable the chosen answer is than the "
+                    "rejected one for the tuned model; the reference is not in it",
+                ),
+                (
+                    1,
+                    "1 is what the reference prefers, or the sum of the two changes; "
+                    "the margin is the difference of the changes",
+                ),
+                (
+                    -3,
+                    "the margin has the wrong sign: the chosen answer comes first",
+                ),
+                (
+                    5,
+                    "you add up the two preferences; the reference's is taken away",
+                ),
+                (2, "that is the change of the chosen answer alone"),
+                (-1, "that is the change of the rejected answer alone"),
+            )
+        ),
+        must_be(0, 3, "the margin is not {0}"),
+        *(
+            must_not_be((1, 2), [loss(beta) for beta in _BETAS], why, 6e-4)
+            for loss, why in _LOSSES
+        ),
+        *(
+            must_be(
+                at,
+                _loss(3 * beta),
+                f"for beta = {beta} the loss is not {{{at}}}",
+                6e-4,
+            )
+            for at, beta in enumerate(_BETAS, start=1)
+        ),
+    ],
+    right="Right: 3, 0.5544 and 0.2014. A larger beta is content with less of a "
+    "margin.",
 )
-def preference_by_hand(answer: Sequence[float]) -> str:
-    """The margin first, then both losses."""
-    margin, low, high = numbers(answer, 3, "three numbers: margin and two losses")
-    for value, message in (
-        (4, "that is how much more probable the chosen answer is than the rejected one "
-         "for the tuned model; the reference is not in it"),
-        (1, "1 is what the reference prefers, or the sum of the two changes; the "
-         "margin is the difference of the changes"),
-        (-3, "the margin has the wrong sign: the chosen answer comes first"),
-        (5, "you add up the two preferences; the reference's is taken away"),
-        (2, "that is the change of the chosen answer alone"),
-        (-1, "that is the change of the rejected answer alone"),
-    ):  # fmt: skip
-        require(not _close(margin, value), message)
-    require(_close(margin, 3), f"the margin is not {margin:g}")
-    mistakes: list[tuple[Callable[[float], float], str]] = [
-        (lambda beta: _loss(3), "beta is not in it: multiply the margin by it"),
-        (lambda beta: _loss(-3 * beta), "those are the losses of the margin -3"),
-        (lambda beta: _loss(3 / beta), "you divide by beta; multiply by it"),
-        (lambda beta: beta * _loss(3), "beta stands inside the sigmoid, not before it"),
-        (
-            lambda beta: 1 / (1 + math.exp(-3 * beta)),
-            "those are the sigmoids; the loss is -log of them",
-        ),
-        (
-            lambda beta: 1 - 1 / (1 + math.exp(-3 * beta)),
-            "that is 1 - sigmoid; the loss is -log(sigmoid)",
-        ),
-        (lambda beta: -_loss(3 * beta), "the sign of the losses is missing"),
-        (
-            lambda beta: _loss(3 * beta) / math.log(2),
-            "those are logarithms to the base 2; take the natural one",
-        ),
-        (
-            lambda beta: _loss(3 * beta) / math.log(10),
-            "those are logarithms to the base 10; take the natural one",
-        ),
-        (lambda beta: _loss(4 * beta), "those are the losses of the margin 4, not 3"),
-        (lambda beta: _loss(3 * (0.6 - beta)), "the two losses have changed places"),
-    ]
-    for loss, message in mistakes:
-        alike = _close(low, loss(0.1), 6e-4) and _close(high, loss(0.5), 6e-4)
-        require(not alike, message)
-    for beta, given in ((0.1, low), (0.5, high)):
-        require(
-            _close(given, _loss(3 * beta), 6e-4),
-            f"for beta = {beta} the loss is not {given:g}",
-        )
-    return (
-        "Right: 3, 0.5544 and 0.2014. A larger beta is content with less of a margin."
-    )
 
 
 N, DRAWS = 60, 8000

@@ -68,20 +68,25 @@ class BookWidget(anywidget.AnyWidget):
 
     def to_html(self) -> str:
         """The widget as a page stores it: its state and its fallback."""
-        # "<" is escaped so that no text can close the script element
-        state = json.dumps(self.state(), sort_keys=True, separators=(",", ":"))
-        state = state.replace("<", "\\u003c")
-        return (
-            f'<div class="bw-mount" data-bw-module="{self.module}">'
-            f'<script type="application/json">{state}</script>'
-            f'<div class="bw-fallback">{self.fallback()}</div></div>'
-        )
+        return mount_html(self.module, self.state(), self.fallback())
 
     def _repr_mimebundle_(
         self, **options: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = super()._repr_mimebundle_(**options) or ({}, {})
         return {**data, "text/html": self.to_html()}, metadata
+
+
+def mount_html(module: str, state: dict[str, Any], fallback: str) -> str:
+    """Where a page mounts a view: its state, and what stands there without scripts."""
+    # "<" is escaped so that no text can close the script element
+    text = json.dumps(state, sort_keys=True, separators=(",", ":"))
+    text = text.replace("<", "\\u003c")
+    return (
+        f'<div class="bw-mount" data-bw-module="{module}">'
+        f'<script type="application/json">{text}</script>'
+        f'<div class="bw-fallback">{fallback}</div></div>'
+    )
 
 
 def percent(p: float) -> str:

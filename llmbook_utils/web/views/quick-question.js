@@ -7,6 +7,7 @@ const withCode = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {
 class Question {
   constructor(model) {
     this.name = uniqueId();
+    this.text = model.get("question");
     this.all = false;
     this.options = model.get("options").map((option, i) => this.#option(option, i));
     this.button = h(
@@ -47,7 +48,10 @@ class Question {
       type: "radio",
       name: this.name,
       value: i,
-      onchange: () => this.#draw(),
+      onchange: () => {
+        this.#draw();
+        this.#tell(correct);
+      },
     });
     const label = h("label", {}, input, h("span", {}, ...withCode(text)));
     return {
@@ -79,6 +83,12 @@ class Question {
       this.verdict.textContent = chosen.correct
         ? "Right."
         : "Not this one: read why, and choose again.";
+  }
+
+  /** Who keeps a record of a reader's progress hears of it. @param {boolean} right */
+  #tell(right) {
+    const detail = { question: this.text, right };
+    this.element.dispatchEvent(new CustomEvent("llmbook:answered", { bubbles: true, detail }));
   }
 }
 

@@ -212,7 +212,7 @@ PLANTED = {
         ("indices", "added up the indices", [(4, 3, 2), (1, 4, 12), 5]),
         ("strides of x, again", "only 24 places", [(4, 3, 2), (1, 4, 12), 41]),
         ("two axes", "holds a different number", [(4, 3, 2), (1, 4, 12), 7]),
-        ("in quotes", "should be a whole number", [(4, 3, 2), (1, 4, 12), "19"]),
+        ("in quotes", "is text; give numbers", [(4, 3, 2), (1, 4, 12), "19"]),
         ("two facts", "expected a shape", [(4, 3, 2), (1, 4, 12)]),
     ],
     "A.2": [

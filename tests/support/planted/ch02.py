@@ -429,7 +429,7 @@ PLANTED = {
         ("spaces left out", "begins with a space", ["ng", "ing", "ring", "rings"]),
         ("three tokens", "expected four", ["ng", "ing", " r"]),
         ("a word", "one by one", "ng ing"),
-        ("bytes as numbers", "is not a token", [1, 2, 3, 4]),
+        ("bytes as numbers", "is no text", [1, 2, 3, 4]),
     ],
     "2.5": [
         ("last target forgotten", "one too many", lambda n, t, s: (n - t) // s + 1),

@@ -320,7 +320,7 @@ PLANTED = {
         ("no softmax", "powers of e first", [0.33, 0.0, 0.67, 3.33]),
         ("context missing", "three weights and the context", [0.24, 0.09, 0.67]),
         ("context wrong", "the context is not", [0.24, 0.09, 0.67, 10.0]),
-        ("sum", "and yours to 1.30", [0.5, 0.3, 0.5, 4.25]),
+        ("sum", "and yours to 1.3", [0.5, 0.3, 0.5, 4.25]),
         ("other weights", "as weights should", [0.6, 0.3, 0.1, 4.25]),
     ],
     "3.5": [

@@ -1,0 +1,43 @@
+"""Exercises that are worked out by hand can be answered on the page: a form after the cell that waits for the answer."""
+
+import html
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+from llmbook_utils.exercises import Exercise, registered
+from llmbook_utils.widgets.base import mount_html
+
+TAG = "exercise:"
+
+
+def form(exercise: Exercise) -> str:
+    """The exercise's fields and rules, and on paper a line for each field."""
+    assert exercise.by_hand is not None
+    state = {"number": exercise.number, **exercise.by_hand.page()}
+    blanks = "".join(
+        f"<li>{html.escape(name)}: <span class='by-hand-blank'></span></li>"
+        for name in exercise.by_hand.fields
+    )
+    return mount_html("by-hand", state, f"<ul>{blanks}</ul>")
+
+
+class AddForms(SphinxPostTransform):
+    default_priority = 197  # before outputs are chosen
+    formats = ("html",)
+
+    def run(self, **kwargs: object) -> None:
+        for cell in list(self.document.findall(nodes.container)):
+            tags = cell.get("cell_metadata", {}).get("tags", [])
+            numbers = [tag[len(TAG) :] for tag in tags if tag.startswith(TAG)]
+            for number in numbers:
+                exercise = registered()[number]
+                if exercise.by_hand:
+                    form_node = nodes.raw("", form(exercise), format="html")
+                    cell.parent.insert(cell.parent.index(cell) + 1, form_node)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_post_transform(AddForms)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,83 @@
+"""What a reader has read and passed, noted by the browser alone: the scripts, and what there is to read."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from docutils import nodes
+from sphinx.application import Sphinx
+
+FOLDER = "progress"
+SCRIPTS = Path(__file__).parent / FOLDER
+SECTION = re.compile(r"[0-9A-F]\.\d+[ –]")
+EXERCISE = re.compile(r"Exercise ([0-9A-F]+\.\d+)")
+QUESTION = 'data-bw-module="quick-question"'
+
+
+def questions_of(path: Path) -> int:
+    """How many quick questions a notebook asks."""
+    if path.suffix != ".ipynb":
+        return 0
+    outputs = [
+        str(output.get("data", {}).get("text/html", ""))
+        for cell in nbformat.read(path, as_version=4).cells
+        for output in cell.get("outputs", [])
+    ]
+    return sum(html.count(QUESTION) for html in outputs)
+
+
+def pages(app: Sphinx) -> Iterator[dict[str, Any]]:
+    """Each page that has sections or exercises to go through, in the book's order."""
+    contents = app.env.get_doctree(app.config.root_doc).findall(nodes.Element)
+    listed = [name for node in contents for name in node.get("includefiles", [])]
+    nested = [
+        inner
+        for page in listed
+        for inner in [page, *app.env.toctree_includes.get(page, [])]
+    ]
+    for page in dict.fromkeys(nested):
+        if not page.startswith(("chapters/", "appendices/")):
+            continue
+        tree = app.env.get_doctree(page)
+        titles = [
+            (section["ids"][0], section.next_node(nodes.title).astext())
+            for section in tree.findall(nodes.section)
+        ]
+        own = [EXERCISE.match(title) for _, title in titles]
+        solutions = page.endswith("exercise-solutions")
+        yield {
+            "page": page,
+            "title": app.env.titles[page].astext(),
+            "sections": [id for id, title in titles if SECTION.match(title)],
+            "exercises": [found[1] for found in own if found and not solutions],
+            "questions": questions_of(Path(app.env.doc2path(page))),
+        }
+
+
+def write(app: Sphinx, error: Exception | None) -> None:
+    if error is not None:
+        return
+    folder = Path(app.outdir) / "_static" / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    book = [page for page in pages(app) if page["sections"] or page["exercises"]]
+    text = json.dumps(book, ensure_ascii=False, separators=(",", ":"))
+    (folder / "book.json").write_text(text, encoding="utf-8")
+    for file in SCRIPTS.iterdir():
+        shutil.copy(file, folder)
+
+
+def load(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    app.add_js_file(f"{FOLDER}/page.js", type="module")
+    app.add_css_file(f"{FOLDER}/progress.css")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("html-page-context", load)
+    app.connect("build-finished", write)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
