@@ -16,7 +16,7 @@ from site_files import parse, soup, target
 
 PAGE = "intro.html"
 # shown on the front page itself, or many times in the text
-ELSEWHERE = {"continuation", "quick-question"}
+ELSEWHERE = {"continuation", "quick-question", "by-hand"}
 IN_VIEW = """e => {
   const { top, bottom, left, right } = e.getBoundingClientRect();
   return e.checkVisibility() && top >= 0 && left >= 0 && bottom <= innerHeight && right <= innerWidth;
