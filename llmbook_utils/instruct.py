@@ -62,6 +62,13 @@ CHATML = PromptStyle(
 STYLES = {"alpaca": ALPACA, "phi": PHI, "chatml": CHATML}
 
 
+def find_style(name: str) -> PromptStyle:
+    """A prompt style by its name; another one raises ValueError."""
+    if name not in STYLES:
+        raise ValueError(f"style is {name!r}; expected one of {', '.join(STYLES)}")
+    return STYLES[name]
+
+
 def format_prompt(
     instruction: str, input: str = "", style: PromptStyle = ALPACA
 ) -> str:

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from record_lora import write
 
 from llmbook_utils.data import create_dataloader
 from llmbook_utils.evaluate import METRICS, controls, score
@@ -42,7 +41,7 @@ from llmbook_utils.lora import add_lora, save_adapter
 from llmbook_utils.loss import evaluate
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
-from llmbook_utils.runs.results import versions
+from llmbook_utils.runs.results import versions, write_result
 
 BATCH_SIZE = 16
 LR = {"full": 5e-4, "lora": 2e-3}
@@ -224,7 +223,7 @@ def main() -> None:
         if (run.name, seed) == SHIPPED:
             save_adapter(model, options.adapter, torch.float16)
             write_style(options.adapter, run.style)
-        write(record, options.out)
+        write_result(record, options.out)
 
 
 if __name__ == "__main__":

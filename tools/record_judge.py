@@ -21,8 +21,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from record_lora import write
-
 from llmbook_utils.evaluate import (
     Judge,
     ask_judge,
@@ -39,7 +37,7 @@ from llmbook_utils.files.instructions import (
     load_preferences,
 )
 from llmbook_utils.files.local_model import LocalModel
-from llmbook_utils.runs.results import versions
+from llmbook_utils.runs.results import versions, write_result
 
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 ENTRIES, PAIRS = 40, 20
@@ -126,7 +124,7 @@ def main() -> None:
         },
         "pairs": compare(judge, ledger),
     }
-    write(record, options.out)
+    write_result(record, options.out)
 
 
 if __name__ == "__main__":

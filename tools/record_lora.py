@@ -13,10 +13,8 @@ message or two.
 
 import argparse
 import json
-import os
 import platform
 import random
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +44,7 @@ from llmbook_utils.lora import (
 )
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
-from llmbook_utils.runs.results import versions
+from llmbook_utils.runs.results import versions, write_result
 
 EPOCHS = 2
 LR = {"full": 5e-4, "lora": 1e-3}
@@ -204,18 +202,6 @@ def about(data: Data) -> dict[str, Any]:
     }
 
 
-def write(record: dict[str, Any], path: Path) -> None:
-    """Replace the file in one step; each run and each layer is a line."""
-    text = json.dumps(record, indent=1)
-    # lists and mappings without others inside
-    text = re.sub(
-        r"[\[{][^\[\]{}]*[\]}]", lambda found: " ".join(found[0].split()), text
-    )
-    part = path.with_suffix(".part")
-    part.write_text(text + "\n", encoding="utf-8")
-    os.replace(part, path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -244,7 +230,7 @@ def main() -> None:
         if (run, seed) == (RUNS[0], SEEDS[0]):
             record["change"] = {"seed": seed, "layers": changes(model)}
             record["change"]["kept"] = list(kept(data, model))
-        write(record, options.out)
+        write_result(record, options.out)
 
 
 if __name__ == "__main__":

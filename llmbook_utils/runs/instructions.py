@@ -44,6 +44,7 @@ from llmbook_utils.instruct import (
     create_instruction_loader,
     encode_prompt,
     end_of,
+    find_style,
     fine_tune,
     prepare,
 )
@@ -163,13 +164,10 @@ def open_tuned(name: str, pretrained: str, style: str | None, device: str) -> Tu
         model = load_adapter(model, folder).to(place)
     else:
         model, tokenizer = load_pretrained(name, device=place)
-    style = style or read_style(folder)
-    if style not in STYLES:
-        raise ValueError(
-            f"{folder} was tuned with the style {style!r}, which is none of "
-            f"{', '.join(STYLES)}"
-        )
-    return Tuned(model, tokenizer, STYLES[style])
+    try:
+        return Tuned(model, tokenizer, find_style(style or read_style(folder)))
+    except ValueError as error:
+        raise ValueError(f"how was {folder} tuned? {error}") from None
 
 
 @dataclass(frozen=True)

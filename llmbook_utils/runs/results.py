@@ -7,10 +7,13 @@ Not built on a page. The files lie in results/ of the repository, and in the fol
 import json
 import os
 import platform
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from llmbook_utils.runs.record import write_whole
 
 HERE = Path(__file__).parents[1]
 FOLDERS = (HERE.parent / "results", HERE / "recorded")
@@ -39,6 +42,17 @@ def results_like(pattern: str) -> dict[str, dict[str, Any]]:
     """
     paths = [path for folder in FOLDERS for path in folder.glob(f"{pattern}.json")]
     return {name: load_result(name) for name in sorted({path.stem for path in paths})}
+
+
+def write_result(record: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a result: all of it or none, each innermost list or mapping on a line."""
+    text = re.sub(
+        r"[\[{][^\[\]{}]*[\]}]",  # with no others inside
+        # a line break of the file; one in a text is written \\n
+        lambda found: re.sub(r"\n *", " ", found[0]),
+        json.dumps(record, indent=1),
+    )
+    write_whole(Path(path), text.encode() + b"\n")
 
 
 def versions() -> dict[str, str]:

@@ -11,12 +11,11 @@ import traitlets
 
 from llmbook_utils.evaluate import exact_match
 from llmbook_utils.files.instructions import load_instructions
-from llmbook_utils.instruct import encode_prompt
+from llmbook_utils.instruct import encode_prompt, find_style
 from llmbook_utils.widgets.base import Message, percent, table
 from llmbook_utils.widgets.instructions import (
     ADAPTER,
     InstructionWidget,
-    find_style,
     mini_tokenizer,
     trained_style,
 )

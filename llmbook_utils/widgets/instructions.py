@@ -13,7 +13,7 @@ import traitlets
 from llmbook_utils.files.adapter import find_adapter
 from llmbook_utils.files.hub import SHIPPED
 from llmbook_utils.files.instructions import read_style
-from llmbook_utils.instruct import STYLES, PromptStyle
+from llmbook_utils.instruct import STYLES
 from llmbook_utils.tokenizer import get_encoding
 from llmbook_utils.widgets.adapters import describe_adapter
 from llmbook_utils.widgets.base import Message
@@ -29,13 +29,6 @@ MODEL = "mini"
 @functools.cache
 def mini_tokenizer() -> tiktoken.Encoding:
     return get_encoding(SHIPPED[MODEL])
-
-
-def find_style(name: str) -> PromptStyle:
-    """A prompt style by its name; another one raises ValueError."""
-    if name not in STYLES:
-        raise ValueError(f"style is {name!r}; expected one of {', '.join(STYLES)}")
-    return STYLES[name]
 
 
 def trained_style() -> str:

@@ -11,12 +11,17 @@ import traitlets
 from torch import Tensor
 
 from llmbook_utils.files.instructions import Entry, load_instructions
-from llmbook_utils.instruct import collate, end_of, format_prompt, prepare
+from llmbook_utils.instruct import (
+    collate,
+    end_of,
+    find_style,
+    format_prompt,
+    prepare,
+)
 from llmbook_utils.loss import IGNORED
 from llmbook_utils.widgets.base import Message, table
 from llmbook_utils.widgets.instructions import (
     InstructionWidget,
-    find_style,
     mini_tokenizer,
     trained_style,
 )

@@ -17,6 +17,7 @@ from llmbook_utils.runs.results import (
     parts_of,
     results_like,
     versions,
+    write_result,
 )
 
 
@@ -174,3 +175,21 @@ def test_versions_are_those_of_this_run():
     assert versions()["python"] == platform.python_version()
     assert torch.__version__.startswith(versions()["torch"])
     assert "+" not in versions()["torch"]
+
+
+def test_a_result_is_written_with_a_line_for_each_innermost_part(tmp_path):
+    record = {"name": "two  spaces\nand a line", "runs": [{"seed": 0, "loss": [1, 2]}]}
+    path = tmp_path / "new" / "record.json"
+    write_result(record, path)
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(text) == record
+    assert "[ 1, 2 ]" in text and text.endswith("\n")
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_a_result_that_json_cannot_hold_leaves_the_old_one(tmp_path):
+    path = tmp_path / "record.json"
+    write_result({"loss": 1}, path)
+    with pytest.raises(TypeError):
+        write_result({"loss": {1, 2}}, path)
+    assert json.loads(path.read_text()) == {"loss": 1}

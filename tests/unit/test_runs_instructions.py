@@ -489,7 +489,7 @@ def test_an_unknown_style_of_a_folder_is_named(base, tmp_path, capsys):
     save_pretrained(*load_pretrained(base), tmp_path)
     write_style(tmp_path, "morse")
     given = options(tuned=tmp_path, instruction="a")
-    assert "style 'morse', which is none of alpaca" in refusal(
+    assert "style is 'morse'; expected one of alpaca" in refusal(
         ["answer", *given], capsys
     )
 
