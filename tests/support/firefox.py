@@ -74,6 +74,13 @@ class Firefox:
         elif event.get("method") == "log.entryAdded" and params["level"] == "error":
             self.log.append(f"{params['type']}: {params['text']}")
 
+    def open_tab(self) -> str:
+        """Another tab of the same profile; `tab` says which one is driven."""
+        return self.send("browsingContext.create", type="tab")["context"]
+
+    def close_tab(self, tab: str) -> None:
+        self.send("browsingContext.close", context=tab)
+
     def size(self, width: int, height: int) -> None:
         viewport = {"width": width, "height": height}
         self.send("browsingContext.setViewport", context=self.tab, viewport=viewport)
