@@ -1,13 +1,18 @@
 """What all live widgets can do in Chromium: experiments whose numbers are shown, links to a state, lectures."""
 
+import base64
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zxingcpp
+from PIL import Image
 from playwright.sync_api import Page, expect
-from widget_pages import assert_clean, html, mount_all, site_folder
+from widget_pages import adopt, assert_clean, html, mount_all, site_folder
 
+from llmbook_utils.files.hub import SHIPPED
 from llmbook_utils.widgets import (
     AskMini,
     AttentionExplorer,
@@ -219,3 +224,34 @@ def test_guides_and_links_are_accessible_and_fit(open_page: Open, width: int) ->
             button.click()
     expect(page.locator(".bw-address canvas").last).to_be_visible()
     assert_clean(page)
+
+
+@pytest.mark.parametrize("name", ["sampling-lab", "attention-explorer", "model-map"])
+def test_experiments_say_that_they_are_about_the_books_model(
+    open_page: Open, name: str
+) -> None:
+    page = open_page(name)
+    adopt(page, SHIPPED["mini"])
+    page.get_by_role("button", name="Experiments").click()
+    page.get_by_role("button", name="Set it up for me").click()
+    guide = page.locator(".bw-guide")
+    expect(guide).to_contain_text(
+        "The experiments are about mini: go back to it first."
+    )
+    expect(page.get_by_role("button", name="Explain")).to_be_disabled()
+
+
+def test_the_code_of_a_lecture_leads_to_what_is_shown(open_page: Open) -> None:
+    page = open_page("sampling-lab", viewport={"width": 1280, "height": 720})
+    page.get_by_role("button", name="Full screen").click()
+    page.keyboard.press("l")
+    canvas = page.locator(".bw-address canvas")
+    expect(canvas).to_be_visible()
+    address = page.locator(".bw-address a").get_attribute("href")
+    png = canvas.evaluate("e => e.toDataURL().split(',')[1]")
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("L")
+    # a camera sees more than one pixel for each square
+    large = picture.resize(
+        (picture.width * 8, picture.height * 8), Image.Resampling.NEAREST
+    )
+    assert [code.text for code in zxingcpp.read_barcodes(large)] == [address]

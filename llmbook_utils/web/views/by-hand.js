@@ -9,7 +9,7 @@ class ByHand {
     this.right = model.get("right");
     this.text = model.get("text");
     this.fields = model.get("fields").map((name) => this.#field(name));
-    this.verdict = h("p", { class: "bw-summary bw-verdict", role: "status" });
+    this.verdict = h("p", { class: "bw-summary bw-judged", role: "status" });
     const answer = h(
       "form",
       { class: "bw-by-hand", novalidate: true, onsubmit: (event) => this.#check(event) },
