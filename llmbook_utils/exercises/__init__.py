@@ -183,7 +183,8 @@ def hint(number: str, level: int = 1) -> None:
 def registered() -> dict[str, Exercise]:
     """Load every chapter's checks; map numbers to exercises, in the book's order."""
     for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+        if not module.name.startswith("_"):  # __main__ is the command
+            importlib.import_module(f"{__name__}.{module.name}")
     return {number: _registry[number] for number in sorted(_registry, key=_place)}
 
 

@@ -301,4 +301,4 @@ def test_otter_gives_the_scores_and_the_sentences_of_the_judges(
 
 def steady(message: str) -> str:
     """A sentence up to the first thing that differs from run to run, such as an address in memory."""
-    return re.split(r" at 0x| \d+\.\d{3}", message)[0]
+    return re.split(r" at 0x| \d+\.\d{3}|\d+\.\d%", message)[0]
