@@ -20,7 +20,16 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from exercise_cells import LINK, ROOT, Task, setup_of, solutions, tags, tasks_of
+from exercise_cells import (
+    LINK,
+    ROOT,
+    Task,
+    groups_of_pages,
+    setup_of,
+    solutions,
+    tags,
+    tasks_of,
+)
 from nbformat import NotebookNode, v4
 
 FOLDER = ROOT / "_build" / "course" / "assignments"
@@ -88,20 +97,10 @@ class Assignment:
         return sum(POINTS[True] for task in self.tasks if task.required)
 
 
-def chapter_of(page: Path) -> str:
-    """`05` of chapters/05b-decoding-strategies.ipynb, `a` of an appendix."""
-    return page.name.partition("-")[0][:2]
-
-
 def assignments() -> Iterator[Assignment]:
     """The assignments of the book, in its order."""
-    pages = sorted(ROOT.glob("chapters/*.ipynb")) + sorted(
-        ROOT.glob("appendices/[ad-z]-*.ipynb")
-    )
-    known, groups = solutions(), {}
-    for page in pages:
-        groups.setdefault(chapter_of(page), []).append(page)
-    for group in groups.values():
+    known = solutions()
+    for group in groups_of_pages():
         given: set[str] = set()
         parts, colab = [], ""
         for page in group:

@@ -49,6 +49,18 @@ class Statement:
     kind: str  # "import", "library", "definition" or "other"
 
 
+def groups_of_pages() -> list[list[Path]]:
+    """The pages of each chapter and appendix, in the book's order: 05-…, 05b-… and 05c-… are one."""
+    groups: dict[str, list[Path]] = {}
+    pages = sorted(ROOT.glob("chapters/*.ipynb")) + sorted(
+        ROOT.glob("appendices/*.ipynb")
+    )
+    for page in pages:
+        if page != SOLUTIONS:
+            groups.setdefault(page.name.partition("-")[0][:2], []).append(page)
+    return list(groups.values())
+
+
 def tags(cell: NotebookNode) -> list[str]:
     return list(cell.metadata.get("tags", []))
 

@@ -303,12 +303,17 @@ print([name for _, name in socket.if_nameindex()])"""
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
     from llmbook_utils.exercises.__main__ import main
 
-    for words in (["grade", str(tmp_path)], ["grade", str(tmp_path), "--seconds", "0"]):
+    for words in (
+        ["grade", str(tmp_path)],
+        ["grade", str(tmp_path), "--seconds", "0"],
+        [],
+    ):
         with pytest.raises(SystemExit) as ended:
             main(words)
-        assert ended.value.code == 2
+        assert ended.value.code == (1 if words else 2)
     said = capsys.readouterr().err
-    assert "holds no notebook" in said and "the limit seconds is 0" in said
+    assert "llmbook grade: " in said and "holds no notebook" in said
+    assert "the limit seconds is 0" in said and "nothing else is done here" in said
 
 
 def test_a_process_gets_no_secrets_and_a_home_of_its_own(monkeypatch):
