@@ -171,6 +171,16 @@ def test_a_wrong_answer_does_not_pass_with_the_seed_of_the_hidden_tests(number):
     assert not check(number, planted(number), seed=build_assignments.SEED)
 
 
+def test_the_teachers_page_names_the_exercises_without_other_data():
+    text = (ROOT / "course" / "assignments.md").read_text(encoding="utf-8")
+    count, total, numbers = re.search(
+        r"These are (\d+) of the (\d+): (.+)\.\n", text
+    ).groups()
+    named = re.findall(r"[\dA-Z]+\.\d+", numbers)
+    assert sorted(named) == sorted(FIXED | HAND) and len(named) == int(count)
+    assert int(total) == len(ALL)
+
+
 # built, and run by otter
 
 
