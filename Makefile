@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PIP_ARGS ?=
 PORT ?= 8000
+SEED ?= 1
 BIN := .venv/bin
 NOTEBOOKS := intro.ipynb chapters appendices course
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/support/nbval_sanitize.cfg
@@ -14,7 +15,7 @@ export LLMBOOK_PROGRESS := off
 check test: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve check test execute sync lint constraints repository clean
+.PHONY: help book serve check test execute sync lint course constraints repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,6 +44,9 @@ lint: .venv/dev ## formatters, linters, types and spelling, of Python and of Jav
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory node_modules/installed && npm run --silent lint; \
 	elif [ "$$CI" = true ]; then echo "npm was not found; install Node.js 20 or newer" >&2; exit 1; \
 	else echo "The JavaScript was not checked: npm was not found."; fi
+
+course: .venv/dev ## assignments, quizzes and slides for a class into _build/course (SEED=1)
+	$(BIN)/python tools/build_course.py --seed $(SEED)
 
 constraints: ## pin what a fresh installation brings (before a release)
 	$(PYTHON) -m venv --clear _build/fresh

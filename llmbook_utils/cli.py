@@ -414,6 +414,44 @@ RUNS: dict[str, Settings] = {
         "help": "where the records lie (default: results/ of the repository)",
     },
 }
+GRADE: dict[str, Settings] = {
+    "folder": {
+        "type": Path,
+        "complete": FOLDER,
+        "help": "holds NAME.ipynb for each student, or a folder NAME with the notebook",
+    },
+    "--to": {
+        "type": Path,
+        "metavar": "FOLDER",
+        "complete": FOLDER,
+        "help": "where verdicts.csv and verdicts.md go (default: the same folder)",
+    },
+    "--seed": {
+        "type": int,
+        "default": 1,
+        "metavar": "N",
+        "help": "of the data that answers are judged with besides those of `check` "
+        "(default %(default)s)",
+    },
+    "--cell-seconds": {
+        "type": float,
+        "default": 60,
+        "metavar": "S",
+        "help": "how long a cell may take (default %(default)s)",
+    },
+    "--seconds": {
+        "type": float,
+        "default": 600,
+        "metavar": "S",
+        "help": "how long a notebook may take (default %(default)s)",
+    },
+    "--memory": {
+        "type": float,
+        "default": 4096,
+        "metavar": "MB",
+        "help": "of address space that a notebook may use (default %(default)s)",
+    },
+}
 NAMES: Settings = {"nargs": "*", "metavar": "NAME", "help": "of runs, or all"}
 RUN: dict[str, Settings] = {
     "names": NAMES | {"nargs": "+"},
@@ -693,6 +731,20 @@ def progress(given: argparse.Namespace) -> None:
     print(f"Noted in {path}")
 
 
+def grade_folder(given: argparse.Namespace) -> None:
+    """Judge the notebooks of a folder, and write the verdicts into two tables."""
+    try:
+        from llmbook_utils.grading.folder import grade
+        from llmbook_utils.grading.limits import Limits
+    except ImportError as error:
+        raise ValueError(
+            f"grading needs {error.name}, and it needs Linux or macOS; install what is "
+            'missing with pip install "llmbook-utils[course]"'
+        ) from None
+    limits = Limits(given.cell_seconds, given.seconds, given.memory)
+    grade(given.folder, to=given.to, limits=limits, seed=given.seed)
+
+
 def completion(given: argparse.Namespace) -> None:
     """Print the script with which a shell completes commands and options."""
     print(shtab.complete(create_parser(), shell=given.shell))
@@ -793,6 +845,13 @@ COMMANDS: dict[str, Command | Group] = {
         progress,
         epilog="The page “Your progress” of the site can open that file. "
         "LLMBOOK_PROGRESS names another one, or is off: then nothing is noted.",
+    ),
+    "grade": Command(
+        "run a folder of students' notebooks and judge their answers",
+        grade_folder,
+        GRADE,
+        "Each notebook runs in a process of its own, with limits. Where Linux allows "
+        "namespaces, it can write nowhere else and has no network.",
     ),
     "completion": Command(
         "print a script that makes your shell complete all this",

@@ -9,10 +9,12 @@ import dis
 import importlib
 import inspect
 import pkgutil
+import random
 import re
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,15 +30,19 @@ __all__ = [
     "Wrong",
     "check",
     "exercise",
+    "fresh",
     "hint",
     "numbers",
     "registered",
     "require",
+    "varied",
 ]
 
 Judge = Callable[..., str]
 
 _registry: dict[str, "Exercise"] = {}
+# what a grader asks for besides what readers see; None for readers
+_seed: ContextVar[int | None] = ContextVar("seed", default=None)
 _QUIET = {
     "RESUME",
     "NOP",
@@ -100,6 +106,33 @@ def numbers(answer: Iterable[Any], count: int, expected: str) -> list[float]:
     return given
 
 
+def varied(seed: int) -> int:
+    """The seed that a judge draws from: `seed` itself, unless `check` was given one.
+
+    >>> varied(7)
+    7
+    """
+    asked = _seed.get()
+    if asked is None:
+        return seed
+    return random.Random(f"{asked} and {seed}").getrandbits(31)
+
+
+def fresh(count: int) -> list[random.Random]:
+    """Sources of chance for cases that only `check(..., seed=...)` tries.
+
+    A judge whose cases are written down draws `count` more from them; for a reader, who
+    gives no seed, the list is empty.
+
+    >>> fresh(3)
+    []
+    """
+    asked = _seed.get()
+    if asked is None:
+        return []
+    return [random.Random(f"{asked}, case {number}") for number in range(count)]
+
+
 def exercise(
     number: str,
     title: str,
@@ -130,13 +163,19 @@ def exercise(
     return register
 
 
-def check(number: str, answer: object = None) -> Verdict:
+def check(number: str, answer: object = None, *, seed: int | None = None) -> Verdict:
     """Judge an answer, print the verdict and return it; errors become verdicts too.
 
     What has passed is noted in a file on this computer: `llmbook progress` shows it.
+
+    With a `seed`, the judge draws other data than a reader's check does: a grader's
+    second look. Where an answer is a number or the like, there is nothing to draw.
     """
-    found = _find(number)
-    passed, message = _judge(found, answer) if found else (False, _unknown(number))
+    found, before = _find(number), _seed.set(seed)
+    try:
+        passed, message = _judge(found, answer) if found else (False, _unknown(number))
+    finally:
+        _seed.reset(before)
     if passed:
         note_passed(number)
     verdict = Verdict(str(number), passed, message)
@@ -161,7 +200,8 @@ def hint(number: str, level: int = 1) -> None:
 def registered() -> dict[str, Exercise]:
     """Load every chapter's checks; map numbers to exercises, in the book's order."""
     for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+        if not module.name.startswith("_"):  # __main__ is the command
+            importlib.import_module(f"{__name__}.{module.name}")
     return {number: _registry[number] for number in sorted(_registry, key=_place)}
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llmbook_utils.exercises import exercise, require
+from llmbook_utils.exercises import exercise, fresh, require, varied
 from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 
 Shape = tuple[int, ...]
@@ -132,7 +132,11 @@ def _gradients(result: Any) -> dict[int, float]:
 )
 def divide(answer: Callable[[Any, Any], Any]) -> str:
     """Divide, look at value and parents, and send gradients through the node."""
-    for u, v in ((7.0, 2.0), (6.0, -4.0), (-1.5, 0.5)):
+    drawn = [
+        (chance.uniform(-9, 9), chance.choice([-1, 1]) * chance.uniform(0.5, 4))
+        for chance in fresh(4)
+    ]
+    for u, v in ((7.0, 2.0), (6.0, -4.0), (-1.5, 0.5), *drawn):
         one, other = _Number(u), _Number(v)
         result, case = answer(one, other), f"{u:g} divided by {v:g}"
         kind = type(result).__name__
@@ -252,7 +256,7 @@ class _Noted(nn.Module):
 
 
 def _batches() -> list[tuple[Tensor, Tensor]]:
-    chance = torch.Generator().manual_seed(7)
+    chance = torch.Generator().manual_seed(varied(7))
     x = torch.randn(20, 2, generator=chance)
     y = (x[:, 0] + 0.5 * torch.randn(20, generator=chance) > 0).long()
     return [(x[:8], y[:8]), (x[8:16], y[8:16]), (x[16:] * 3, 1 - y[16:])]
@@ -298,7 +302,7 @@ def _flat(model: nn.Module) -> Tensor:
 def one_epoch(answer: Callable[..., Any]) -> str:
     """Compare weights and loss with a right loop, and with loops with one fault."""
     with torch.random.fork_rng():
-        torch.manual_seed(2)
+        torch.manual_seed(varied(2))
         start = _Noted().eval()
     model = copy.deepcopy(start)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
@@ -381,7 +385,10 @@ def _says(shape: Callable[..., Any], one: Shape, other: Shape) -> Any:
 )
 def broadcast_shape(answer: Callable[[Shape, Shape], Any]) -> str:
     """Compare with PyTorch on all shapes of up to three axes of a few lengths."""
-    shapes: list[Shape] = [s for n in range(4) for s in product((1, 3, 4), repeat=n)]
+    lengths = [1, 3, 4]
+    for chance in fresh(1):
+        lengths = [1, *chance.sample(range(2, 9), 2)]
+    shapes: list[Shape] = [s for n in range(4) for s in product(lengths, repeat=n)]
     special: list[Shape] = [(0,), (2, 0), (5, 1, 1, 2)]
     pairs = [*product(shapes, repeat=2), *product(special, [*shapes, *special])]
     for one, other in pairs:
@@ -396,11 +403,11 @@ def broadcast_shape(answer: Callable[[Shape, Shape], Any]) -> str:
                 given is None, f"{case} you get {given}, but they do not fit together"
             )
             continue
-        lengths = "; the two may have different numbers of axes"
+        uneven = "; the two may have different numbers of axes"
         require(
             given is not None,
             f"{case} you refuse, but the sum has the shape {wanted}"
-            + lengths * (len(one) != len(other)),
+            + uneven * (len(one) != len(other)),
         )
         require(
             isinstance(given, tuple), f"{case} you get {given!r}; a shape is a tuple"
@@ -463,7 +470,7 @@ def numerical_gradient(answer: Callable[..., Any]) -> str:
         "the product of all numbers": lambda x: x.prod(),
         "the squared sum of sines": lambda x: x.sin().sum() ** 2,
     }
-    chance = torch.Generator().manual_seed(5)
+    chance = torch.Generator().manual_seed(varied(5))
     for shape, (name, f) in product([(), (3,), (2, 3), (2, 1, 2)], functions.items()):
         x = 1 + torch.rand(shape, generator=chance, dtype=torch.float64)
         before = x.clone()
@@ -510,7 +517,8 @@ def numerical_gradient(answer: Callable[..., Any]) -> str:
 )
 def fair_share(answer: Callable[..., Any]) -> str:
     """Put the shares together, for sizes that divide and sizes that do not."""
-    for n, processes in ((12, 3), (10, 4), (2, 5), (7, 1), (64, 2)):
+    drawn = [(chance.randint(1, 80), chance.randint(1, 7)) for chance in fresh(4)]
+    for n, processes in ((12, 3), (10, 4), (2, 5), (7, 1), (64, 2), *drawn):
         shares = [answer(n, rank, processes, 0) for rank in range(processes)]
         case = f"{n} examples, {processes} processes"
         require(
@@ -557,7 +565,7 @@ def _judge_order(answer: Callable[..., Any]) -> None:
 
 def _shore(count: int) -> tuple[Tensor, Tensor]:
     """New points of section A.8's square, all with their right labels."""
-    chance = torch.Generator().manual_seed(2024)
+    chance = torch.Generator().manual_seed(varied(2024))
     points = 4 * torch.rand(count, 2, generator=chance) - 2
     return points, (points[:, 1] > torch.sin(2 * points[:, 0])).long()
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from llmbook_utils.config import GPTConfig
 from llmbook_utils.data import SlidingWindowDataset
-from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises import Wrong, exercise, fresh, require, varied
 from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.loss import IGNORED, Batch, evaluate
@@ -42,7 +42,11 @@ SMALL = GPTConfig(
 )
 def schedule_of_your_own(answer: Callable[..., float]) -> str:
     """All steps of three shapes, then a run without a way down."""
-    for shape in ((1.0, 10, 3, 0.1), (6e-3, 135, 27, 0.2), (3e-3, 50, 0, 0.0)):
+    shapes = [(1.0, 10, 3, 0.1), (6e-3, 135, 27, 0.2), (3e-3, 50, 0, 0.0)]
+    for chance in fresh(3):
+        steps, floor = chance.randint(30, 150), chance.choice([0.05, 0.15, 0.3])
+        shapes.append((chance.uniform(1e-3, 1), steps, chance.randint(2, 20), floor))
+    for shape in shapes:
         _judge_schedule(answer, *shape)
     for warmup in (4, 0):
         given = float(answer(warmup, 1.0, warmup + 1, warmup, 0.1))
@@ -208,7 +212,7 @@ def _clipped(gradient: Tensor, limit: float) -> Tensor:
 )
 def one_step_in_pieces(answer: Callable[..., Any]) -> str:
     """Four batches with different numbers of targets, without and with a limit."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(varied(1))
     batches = []
     for kept in (6, 1, 4, 2):
         ids = torch.randint(0, TINY.vocab_size, (2, 7), generator=generator)
@@ -226,7 +230,7 @@ def _judge_step(
     answer: Callable[..., Any], batches: list[Batch], limit: float
 ) -> tuple[Any, list[float], list[int], Tensor, float]:
     """Take one step with the answer, and compare it with known ways to go wrong."""
-    torch.manual_seed(1)
+    torch.manual_seed(varied(1))
     model = GPTModel(TINY)
     weights = list(model.parameters())
     counts = [int((y != IGNORED).sum()) for _, y in batches]
@@ -420,7 +424,7 @@ by_hand(
 )
 def clip_it_yourself(answer: Callable[[list[Tensor], float], float]) -> str:
     """Large and small gradients, of several shapes."""
-    torch.manual_seed(1)
+    torch.manual_seed(varied(1))
     large = [3 * torch.randn(4, 5), torch.randn(7), torch.randn(2, 2, 2)]
     small = [0.01 * one for one in large]
     for limit, originals in ((1.0, large), (2.5, large), (1.0, small)):
@@ -526,7 +530,12 @@ def where_counting_stops(answer: Callable[[torch.dtype], int]) -> str:
 )
 def climb_stay_fall(answer: Callable[..., float]) -> str:
     """All steps of several shapes."""
-    for peak, steps, warmup, decay in ((1.0, 10, 3, 4), (3e-3, 135, 27, 30)):
+    shapes = [(1.0, 10, 3, 4), (3e-3, 135, 27, 30)]
+    for chance in fresh(3):
+        warmup, decay = chance.randint(2, 30), chance.randint(2, 40)
+        steps = warmup + decay + chance.randint(2, 60)
+        shapes.append((chance.uniform(1e-3, 1), steps, warmup, decay))
+    for peak, steps, warmup, decay in shapes:
         given = [float(answer(s, peak, steps, warmup, decay)) for s in range(steps)]
         where = f"with peak {peak}, {steps} steps, {warmup} up and {decay} down"
         require(given[0] > 0, f"{where}: step 0 has the rate 0")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises import Wrong, exercise, fresh, require, varied
 from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 
 
@@ -29,7 +29,7 @@ from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 )
 def lora_layer(answer: Callable[..., Any]) -> str:
     """The start, the shapes, the sum, what learns."""
-    torch.manual_seed(0)
+    torch.manual_seed(varied(0))
     linear = nn.Linear(6, 4)
     before = {name: p.detach().clone() for name, p in linear.named_parameters()}
     layer = answer(linear, 2, 8)
@@ -242,7 +242,9 @@ by_hand(
 )
 def where_it_stops_to_pay(answer: Callable[[int, int], int]) -> str:
     """The smallest rank that saves nothing, for many shapes."""
-    for m, n in ((8, 8), (6, 3), (7, 5), (768, 256), (256, 1024), (1, 9), (2304, 768)):
+    shapes = [(8, 8), (6, 3), (7, 5), (768, 256), (256, 1024), (1, 9), (2304, 768)]
+    shapes += [(chance.randint(2, 999), chance.randint(2, 999)) for chance in fresh(6)]
+    for m, n in shapes:
         given, right = answer(m, n), -(-m * n // (m + n))
         require(given is not None, "return the rank, as a whole number")
         require(
@@ -286,7 +288,7 @@ def where_it_stops_to_pay(answer: Callable[[int, int], int]) -> str:
 )
 def best_of_rank(answer: Callable[[Tensor, int], Tensor]) -> str:
     """Against the singular values that are left over, for several ranks."""
-    torch.manual_seed(0)
+    torch.manual_seed(varied(0))
     for shape in ((7, 5), (4, 9)):
         matrix = torch.randn(shape)
         kept = matrix.clone()
@@ -336,7 +338,7 @@ def best_of_rank(answer: Callable[[Tensor, int], Tensor]) -> str:
 )
 def two_adapters(answer: Callable[..., Tensor]) -> str:
     """None, one and two adapters of different ranks."""
-    torch.manual_seed(0)
+    torch.manual_seed(varied(0))
     weight = torch.randn(5, 7)
     first = (0.25, torch.randn(2, 7), torch.randn(5, 2), 8)
     second = (-1.0, torch.randn(3, 7), torch.randn(5, 3), 3)

@@ -1,10 +1,12 @@
 """Checks of chapter 1's exercises. Not built on a page."""
 
 import math
+import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from llmbook_utils.exercises import exercise, require
+from llmbook_utils.exercises import exercise, fresh, require
 from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 
 TOY = ["the", "sea", "was", "late", "the", "sea", "was", "calm"]
@@ -42,7 +44,10 @@ def _shares(found: Sequence[str], total: float) -> dict[str, float]:
 )
 def next_words(answer: Callable[[list[str], str], Chances]) -> str:
     """Compare with the counts by hand, and with likely mistakes."""
-    cases = ((ODD, "no"), (ENDS, "on"), (TOY, "was"), (ODD, "home"))
+    cases = [(ODD, "no"), (ENDS, "on"), (TOY, "was"), (ODD, "home")]
+    for chance in fresh(6):
+        drawn = chance.choices(["sea", "tide", "was", "late"], k=12)
+        cases.append((drawn, chance.choice(drawn)))
     for words, word in cases:
         given = answer(list(words), word)
         call = f"next_words({words}, {word!r})"
@@ -144,7 +149,24 @@ def write_with(answer: Callable[..., list[str]]) -> str:
     require(given == right, f"{said}, not {right}")
     long = answer(_parrot, ["the", "sea"], 20)
     require(len(long) == 7, "when the model returns nothing, the text ends: 7 words")
+    for chance in fresh(4):
+        _judge_other_model(answer, chance.random(), chance.randint(2, 9))
     return "Right: the model sees all, the likeliest word is appended, and so on."
+
+
+def _judge_other_model(answer: Callable[..., list[str]], salt: float, n: int) -> None:
+    """Write `n` words with a model whose next word depends on all words and `salt`."""
+
+    def model(text: Sequence[str]) -> dict[str, float]:
+        draw = random.Random(f"{salt} {text}")
+        return {word: draw.random() for word in ("sea", "tide", "late", "calm")}
+
+    right = ["the"]
+    for _ in range(n):
+        chances = model(right)
+        right.append(max(chances, key=chances.__getitem__))
+    given = answer(model, ["the"], n)
+    require(given == right, f"with another model you get {given}, not {right}")
 
 
 _CHANCES = (1 / 2, 1 / 8, 1 / 16, 1 / 4)
@@ -235,6 +257,20 @@ def coverage(answer: Callable[[list[str], list[str], int], float]) -> str:
     require(_close(given, 4 / 8), f"{said}; expected 0.5")
     everything = answer(list(words), list(test), 99)
     require(_close(everything, 6 / 8), "with n = 99 all of `words` is known: 0.75")
+    for chance in fresh(4):
+        counts = dict(zip("abcde", chance.sample(range(1, 20), 5), strict=True))
+        words = list(Counter(counts).elements())
+        chance.shuffle(words)
+        n = chance.randint(1, 4)
+        known = sorted(counts, key=counts.__getitem__)[-n:]
+        test = [*chance.choices("abcdez", k=12), known[0]]
+        right = sum(word in known for word in test) / len(test)
+        given = answer(list(words), list(test), n)
+        require(
+            _close(given, right),
+            f"with words that occur {counts} times, test {test} and n = {n} you get "
+            f"{given!r}, not {right:g}",
+        )
     return "Right: known by one text, counted in the other."
 
 

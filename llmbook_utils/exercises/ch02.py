@@ -1,5 +1,6 @@
 """Checks of chapter 2's exercises. Not built on a page."""
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -9,7 +10,7 @@ import tiktoken
 import torch
 
 from llmbook_utils.data import SlidingWindowDataset
-from llmbook_utils.exercises import exercise, require
+from llmbook_utils.exercises import exercise, fresh, require, varied
 from llmbook_utils.exercises.by_hand import begins, by_hand, must_be, must_not_be
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.tokenizer import (
@@ -67,9 +68,16 @@ def write_the_merge(answer: Callable[..., list[int]]) -> str:
         ([5, 101, 97], (101, 97)),
         ([101, 97, 101, 97], (101, 97)),
         ([256, 115, 256, 115], (256, 115)),
+        *map(_drawn_merge, fresh(12)),
     ):
         _require_merge(answer, ids, pair)
     return "Right: each occurrence, from left to right, and nothing else."
+
+
+def _drawn_merge(chance: random.Random) -> tuple[list[int], tuple[int, int]]:
+    """Ids of few kinds, so that pairs repeat and overlap, and a pair."""
+    ids = chance.choices(range(97, 100), k=chance.randint(0, 14))
+    return ids, (chance.randint(97, 99), chance.randint(97, 99))
 
 
 def _merged(
@@ -157,6 +165,7 @@ def learn_the_merges(answer: Callable[[str, int], list[bytes]]) -> str:
         ("to be, or not to be: that is the question", 6),
         ("ring ring ring rings rang sings", 4),
         (load_text("story")[:3000], 40),
+        *((_drawn_piece(chance), chance.randint(20, 40)) for chance in fresh(2)),
     ):
         given, wanted = _learned(answer, text, n), _new_tokens(text, n)
         _name_slip(given, text, n)
@@ -168,6 +177,13 @@ def learn_the_merges(answer: Callable[[str, int], list[bytes]]) -> str:
             f"{given[min(at, n - 1)]!r}",
         )
     return "Right: ea, sea, ␣sea, ␣seal, and the merges of the story too."
+
+
+def _drawn_piece(chance: random.Random) -> str:
+    """Some 2,000 characters of the story, from anywhere."""
+    story = load_text("story")
+    start = chance.randrange(len(story) - 2000)
+    return story[start : start + 2000]
 
 
 def _learned(answer: Callable[[str, int], Any], text: str, n: int) -> list[bytes]:
@@ -288,7 +304,11 @@ def _turned(token: bytes, order: Sequence[bytes]) -> bytes:
 )
 def divide_then_cut(answer: Callable[..., tuple[Any, Any]]) -> str:
     """Use ids that are all different, so that every token shows where it came from."""
-    for n_ids, share, stride in ((1000, 0.1, 2), (403, 0.25, 5)):
+    cases = [(1000, 0.1, 2), (403, 0.25, 5)]
+    for chance in fresh(3):
+        share = chance.choice([0.1, 0.15, 0.2, 0.3])
+        cases.append((chance.randint(300, 900), share, chance.randint(1, 7)))
+    for n_ids, share, stride in cases:
         call = f"split_datasets(list(range({n_ids})), {share}, 8, {stride})"
         training, validation = _two_datasets(
             answer(list(range(n_ids)), share, 8, stride), call
@@ -441,6 +461,9 @@ def count_windows(answer: Callable[[int, int, int], int]) -> str:
         (50, 7, 1),
         (5, 4, 2),
     ]
+    for chance in fresh(8):
+        size = chance.randint(1, 30)
+        cases.append((size + chance.randint(1, 200), size, chance.randint(1, 30)))
     for n_ids, context_length, stride in cases:
         wanted = len(SlidingWindowDataset(range(n_ids), context_length, stride))
         given = answer(n_ids, context_length, stride)
@@ -502,6 +525,8 @@ def split_without_loss(answer: Callable[[str], list[str]]) -> str:
     right = ["The", " sea", ",", " the", " bell", "."]
     require(plain == right, f"expected {right}, got {plain!r}")
     awkward = ["", "  two  spaces ", "a\n\n\tb", "don't--tide-house's!", "né 🐢 समुद्र"]
+    for chance in fresh(5):
+        awkward.append("".join(chance.choices(" \t\nabé'-,.!_🐢", k=40)))
     for text in [*awkward, "_ \u00a0x\u3000", load_text("story")]:
         joined = "".join(answer(text))
         at = next((i for i, c in enumerate(text) if joined[i : i + 1] != c), len(text))
@@ -598,7 +623,8 @@ def wait_for_whole_characters(
 ) -> str:
     """Watch what has been yielded after each id."""
     gpt2 = get_encoding("gpt2")
-    for text in ("Plain.", "ok 🐢!", "né समुद्र 海\n", ""):
+    drawn = ["".join(chance.choices("a é🐢海\nस", k=20)) for chance in fresh(4)]
+    for text in ("Plain.", "ok 🐢!", "né समुद्र 海\n", "", *drawn):
         pieces = list(answer(iter(gpt2.encode(text)), gpt2))
         require(
             "\ufffd" not in "".join(pieces),
@@ -654,7 +680,7 @@ def _require_no_delay(
 )
 def embed_without_a_layer(answer: Callable[..., torch.Tensor]) -> str:
     """Compare with PyTorch's layers, and ask for one token too many."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(varied(0))
     tokens = torch.randn(11, 6, generator=generator)
     positions = torch.randn(5, 6, generator=generator)
     ids = torch.randint(5, 11, (3, 4), generator=generator)
@@ -726,7 +752,10 @@ def _require_error_with_numbers(
 )
 def how_large_a_vocabulary(answer: Callable[[str, list[int]], dict[int, float]]) -> str:
     """Recompute, on a text in which characters and bytes differ."""
-    text = load_text("story").replace("ea", "éa")
+    old, new = "ea", "éa"
+    for chance in fresh(1):
+        old, new = chance.choice([("on", "ön"), ("er", "ér"), ("in", "ïn")])
+    text = load_text("story").replace(old, new)
     cut = len(text) * 9 // 10
     given = answer(text, [300, 600])
     require(isinstance(given, dict), f"expected a dictionary, got {type(given)}")

@@ -16,7 +16,7 @@ from llmbook_utils.attention import (
     explicit_attention,
 )
 from llmbook_utils.config import GPTConfig
-from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises import Wrong, exercise, fresh, require, varied
 from llmbook_utils.exercises.by_hand import (
     by_hand,
     must_be,
@@ -36,7 +36,7 @@ def _close(given: Any, wanted: Tensor, tolerance: float = 1e-4) -> bool:
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(varied(seed)))
 
 
 def _name(given: Tensor, slips: dict[str, Tensor]) -> None:
@@ -643,7 +643,8 @@ def catch_the_leak(answer: Callable[..., bool]) -> str:
 )
 def window_into_the_past(answer: Callable[[int, int], Tensor]) -> str:
     """Compare with the distance of each pair of places."""
-    for T, window in ((6, 1), (5, 2), (7, 3), (4, 9)):
+    drawn = [(chance.randint(2, 12), chance.randint(1, 12)) for chance in fresh(6)]
+    for T, window in ((6, 1), (5, 2), (7, 3), (4, 9), *drawn):
         places = torch.arange(T)
         distance = places[:, None] - places
         wanted = (distance >= 0) & (distance < window)
@@ -690,7 +691,11 @@ def window_into_the_past(answer: Callable[[int, int], Tensor]) -> str:
 )
 def count_the_numbers(answer: Callable[[int, int, bool], int]) -> str:
     """Compare with the class itself at several sizes."""
-    for C, H, bias in ((12, 3, False), (12, 3, True), (12, 6, False), (64, 8, True)):
+    cases = [(12, 3, False), (12, 3, True), (12, 6, False), (64, 8, True)]
+    for chance in fresh(4):
+        H = chance.randint(2, 6)
+        cases.append((H * chance.randint(2, 9), H, chance.random() < 0.5))
+    for C, H, bias in cases:
         attention = MultiHeadAttention(GPTConfig(emb_dim=C, n_heads=H, qkv_bias=bias))
         wanted = sum(parameter.numel() for parameter in attention.parameters())
         given = answer(C, H, bias)

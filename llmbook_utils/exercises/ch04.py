@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from llmbook_utils.attention import causal_mask
 from llmbook_utils.cache import KVCache
 from llmbook_utils.config import GPT2_SMALL, GPT2_XL, MINI, GPTConfig
-from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises import Wrong, exercise, fresh, require, varied
 from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 from llmbook_utils.model import GPTModel, TransformerBlock, evaluating
 
@@ -26,7 +26,7 @@ TINY = GPTConfig(
 def _model(config: GPTConfig = TINY) -> GPTModel:
     """Build a model whose weights are far from uniform, so that every part counts."""
     with torch.random.fork_rng():
-        torch.manual_seed(3)
+        torch.manual_seed(varied(3))
         model = GPTModel(config)
         for name, parameter in model.named_parameters():
             if name.endswith("scale"):
@@ -38,7 +38,7 @@ def _model(config: GPTConfig = TINY) -> GPTModel:
 
 
 def _ids(batch: int, length: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(varied(seed))
     return torch.randint(TINY.vocab_size, (batch, length), generator=generator)
 
 
@@ -108,7 +108,7 @@ def rms_norm(answer: Any) -> str:
     """Compare with the formula, and with what each slip gives."""
     require(inspect.isclass(answer), "expected the class itself: RMSNorm")
     hand = torch.tensor([[1.0, -1.0, 7.0, 7.0]])
-    x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(2)) * 3 + 1
+    x = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(varied(2))) * 3 + 1
     original = x.clone()
     norm = answer(4)
     scale = _scale_of(norm, 4)
@@ -276,7 +276,9 @@ def transformer_block(answer: Any) -> str:
     )
     block.load_state_dict(whole.state_dict())
     block.eval()
-    x = torch.randn(2, 5, TINY.emb_dim, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(
+        2, 5, TINY.emb_dim, generator=torch.Generator().manual_seed(varied(1))
+    )
     original = x.clone()
     with torch.no_grad():
         given, again = block(x), block(x)
@@ -313,7 +315,7 @@ def _judge_dropout(block: nn.Module, x: Tensor) -> None:
     try:
         block.train()
         with torch.random.fork_rng():
-            torch.manual_seed(0)
+            torch.manual_seed(varied(0))
             block(x)
     finally:
         for one in (hook, *hooks):
@@ -346,7 +348,17 @@ def _judge_dropout(block: nn.Module, x: Tensor) -> None:
 )
 def count_without_building(answer: Callable[[GPTConfig], int]) -> str:
     """Compare with models on the meta device, for each choice of the two switches."""
-    for base in (TINY, MINI, GPT2_SMALL, GPT2_XL):
+    drawn = [
+        replace(
+            TINY,
+            vocab_size=chance.randint(40, 900),
+            context_length=chance.randint(5, 90),
+            emb_dim=4 * chance.randint(2, 9),
+            n_layers=chance.randint(1, 7),
+        )
+        for chance in fresh(2)
+    ]
+    for base in (TINY, MINI, GPT2_SMALL, GPT2_XL, *drawn):
         for bias, tied in ((True, True), (False, True), (True, False), (False, False)):
             config = replace(base, qkv_bias=bias, tie_embeddings=tied)
             with torch.device("meta"):
@@ -575,7 +587,9 @@ def parallel_block(answer: Callable[[TransformerBlock, Tensor], Tensor]) -> str:
     """Compare with the formula; zeroed output layers must leave the stream alone."""
     block = _model().blocks[0]
     assert isinstance(block, TransformerBlock)
-    x = torch.randn(2, 5, TINY.emb_dim, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(
+        2, 5, TINY.emb_dim, generator=torch.Generator().manual_seed(varied(1))
+    )
     original = x.clone()
     with torch.no_grad(), _listening(block) as calls:
         given, again = answer(block, x), answer(block, x)
@@ -650,7 +664,29 @@ def positions_of_real_tokens(answer: Callable[..., Any]) -> str:
         "filler, so the lengths decide, not the ids",
     )
     _judge_positions(positions, right)
+    for chance in fresh(4):
+        lengths = chance.choices(range(1, 7), k=4)
+        _judge_rows(answer, [chance.choices(range(3, 12), k=n) for n in lengths])
     return "Right: real tokens count from 0, wherever they stand."
+
+
+def _judge_rows(answer: Callable[..., Any], rows: list[list[int]]) -> None:
+    """Compare ids, mask and positions of other rows with the right ones."""
+    T = max(map(len, rows))
+    ids = torch.tensor([[9] * (T - len(row)) + row for row in rows])
+    mask = torch.tensor(
+        [[column >= T - len(row) for column in range(T)] for row in rows]
+    )
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    given = answer([list(row) for row in rows], 9)
+    for name, one, right in zip(
+        ("ids", "mask", "positions"), given, (ids, mask, positions), strict=True
+    ):
+        require(
+            torch.equal(one, right),
+            f"for the rows {rows} and the filler 9 the {name} are {one.tolist()}, "
+            f"expected {right.tolist()}",
+        )
 
 
 def _judge_positions(positions: Tensor, mask: Tensor) -> None:
@@ -674,7 +710,7 @@ def _judge_positions(positions: Tensor, mask: Tensor) -> None:
 
 
 def _honest(ids: Tensor) -> Tensor:
-    table = torch.randn(31, 31, generator=torch.Generator().manual_seed(0))
+    table = torch.randn(31, 31, generator=torch.Generator().manual_seed(varied(0)))
     return table[ids].cumsum(dim=1)
 
 

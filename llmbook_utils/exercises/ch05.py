@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llmbook_utils.config import GPTConfig
-from llmbook_utils.exercises import Wrong, exercise, require
+from llmbook_utils.exercises import Wrong, exercise, fresh, require, varied
 from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.generate import Sampling, generate, next_token_probabilities
@@ -33,7 +33,7 @@ DEEP = replace(TINY, n_layers=4, drop_rate=0.0)
 def _model(config: GPTConfig = TINY, seed: int = 5) -> GPTModel:
     """Build a model whose weights are all different from what building gives."""
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(varied(seed))
         model = GPTModel(config)
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=0.4)
@@ -41,7 +41,7 @@ def _model(config: GPTConfig = TINY, seed: int = 5) -> GPTModel:
 
 
 def _ids(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(varied(seed))
     return torch.randint(TINY.vocab_size, shape, generator=generator)
 
 
@@ -249,6 +249,16 @@ def join_measurements(answer: Callable[..., float]) -> str:
     )
     one = float(answer([1.25], [7]))
     require(_close(one, math.exp(1.25)), f"a single part of loss 1.25 gives {one:g}")
+    for chance in fresh(4):
+        counts = [chance.randint(1, 900) for _ in range(chance.randint(2, 6))]
+        losses = [round(chance.uniform(1, 6), 2) for _ in counts]
+        parts = zip(losses, counts, strict=True)
+        right = math.exp(sum(loss * n for loss, n in parts) / sum(counts))
+        given = float(answer(list(losses), list(counts)))
+        require(
+            _close(given, right),
+            f"join({losses}, {counts}) is {given:g}, expected {right:.3f}",
+        )
     return f"Right: the perplexity is {math.exp(mean):.2f} for three parts of 1,000."
 
 
@@ -563,7 +573,7 @@ def write_top_p(answer: Callable[..., Tensor]) -> str:
 
 
 def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(varied(seed))
 
 
 def _top_p(probabilities: Tensor, p: float) -> Tensor:
@@ -645,7 +655,7 @@ by_hand(
 )
 def without_repeats(answer: Callable[[Tensor, Tensor, int], Tensor]) -> str:
     """Compare with a plain search, for several n, rows and lengths."""
-    generator = torch.Generator().manual_seed(2)
+    generator = torch.Generator().manual_seed(varied(2))
     cases = [
         (torch.tensor([[5, 6, 7, 5, 6]]), 3),
         (torch.tensor([[5, 6, 7, 5, 6], [6, 5, 6, 5, 6]]), 3),
@@ -746,7 +756,7 @@ def pack_and_unpack(answer: Any) -> str:
 
 def _seeded(tied: bool, seed: int) -> nn.Module:
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(varied(seed))
         return _Odd(tied)
 
 
@@ -800,7 +810,7 @@ def _round_trip(pack: Any, unpack: Any, source: nn.Module, target: nn.Module) ->
 )
 def read_tensor(answer: Callable[[Path, str], Tensor]) -> str:
     """Try every type and several shapes, with text in the header."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(varied(1))
     tensors = {
         "a": torch.randn(3, 4, generator=generator),
         "long name.with.dots": torch.randn(2, 3, 5, generator=generator).half(),

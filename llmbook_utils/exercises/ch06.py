@@ -19,7 +19,7 @@ from llmbook_utils.classify import (
     split,
 )
 from llmbook_utils.config import GPTConfig
-from llmbook_utils.exercises import exercise, numbers, require
+from llmbook_utils.exercises import exercise, fresh, numbers, require, varied
 from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be
 from llmbook_utils.files.datasets import fetch
 from llmbook_utils.files.labeled import Message, read_labeled
@@ -101,7 +101,7 @@ by_hand(
 def _classifier(n_classes: int = 3, seed: int = 6) -> GPTModel:
     """A small model with a new head, all of whose weights differ."""
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(varied(seed))
         model = replace_head(GPTModel(TINY), n_classes)
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=0.5)
@@ -109,7 +109,7 @@ def _classifier(n_classes: int = 3, seed: int = 6) -> GPTModel:
 
 
 def _padded(lengths: Sequence[int], width: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(len(lengths))
+    generator = torch.Generator().manual_seed(varied(len(lengths)))
     mask = torch.arange(width) < torch.tensor([[n] for n in lengths])
     ids = torch.randint(1, TINY.vocab_size, mask.shape, generator=generator)
     return ids * mask, mask
@@ -258,7 +258,26 @@ def four_numbers(answer: Callable[..., Sequence[float]]) -> str:
             f"where {name} is 1, precision, recall and F1 are 0, but you return "
             f"{tuple(empty)}",
         )
+    for chance in fresh(4):
+        _judge_drawn(answer, [chance.randint(1, 12) for _ in range(4)], chance)
     return "Right, and nothing is divided by 0."
+
+
+def _judge_drawn(
+    answer: Callable[..., Sequence[float]], counts: list[int], chance: random.Random
+) -> None:
+    """Compare the four numbers for other counts."""
+    tp, fp, fn, tn = counts
+    pairs = [(1, 1)] * tp + [(0, 1)] * fp + [(1, 0)] * fn + [(0, 0)] * tn
+    chance.shuffle(pairs)
+    labels, verdicts = (list(column) for column in zip(*pairs, strict=True))
+    given = numbers(answer(labels, verdicts), 4, "accuracy, precision, recall and F1")
+    right = _scores(tp, fp, fn, tn)
+    require(
+        all(_close(x, y, 1e-3) for x, y in zip(given, right, strict=True)),
+        f"with tp = {tp}, fp = {fp}, fn = {fn}, tn = {tn} the four numbers are "
+        f"{[round(x, 3) for x in right]}, not {[round(x, 3) for x in given]}",
+    )
 
 
 def _judge_each(given: Sequence[float], counts: tuple[int, int, int, int]) -> None:
@@ -370,6 +389,9 @@ PRIOR_MISTAKES: dict[str, Callable[[float, float, float], float]] = {
 def another_prior(answer: Callable[..., float]) -> str:
     """Try three priors; look for the mistake at one that tells them apart."""
     cases = [(0.82, 0.5, 0.1), (0.3, 0.2, 0.6), (0.97, 0.4, 0.05)]
+    for chance in fresh(4):
+        p, t, r = (round(chance.uniform(0.05, 0.95), 2) for _ in range(3))
+        cases.append((p, t, r))
     given = [float(answer(*case)) for case in cases]
     for message, mistake in PRIOR_MISTAKES.items():
         alike = (_close(x, mistake(*c)) for x, c in zip(given, cases, strict=True))
@@ -421,6 +443,14 @@ def keep_ends(answer: Callable[..., list[int]]) -> str:
             whole == ids,
             f"a list of 10 is short enough for n = {n}; you return {whole}",
         )
+    for chance in fresh(8):
+        ids = chance.sample(range(99), chance.randint(2, 30))
+        n = chance.randint(1, len(ids))
+        right = ids[: n - n // 2] + ids[len(ids) - n // 2 :]
+        given = list(answer(list(ids), n))
+        require(
+            given == right, f"of {ids} and n = {n} you keep {given}, expected {right}"
+        )
     return "Right: both ends stay."
 
 
@@ -467,6 +497,19 @@ def find_leaks(answer: Callable[..., list[Message]]) -> str:
         "the right messages, but not in the order of `test`",
     )
     require(given == expected, f"expected {expected}, got {given}")
+    for chance in fresh(4):
+        texts = ["Yes", "yes", "NO", "no", "Now", "ring", "RING", "sea"]
+        train, test = (
+            [(text, chance.randint(0, 1)) for text in chance.choices(texts, k=n)]
+            for n in (3, 8)
+        )
+        seen = {text.lower() for text, _ in train}
+        expected = [message for message in test if message[0].lower() in seen]
+        given = list(answer(list(train), list(test), key))
+        require(
+            given == expected,
+            f"with train {train} and test {test} you get {given}, not {expected}",
+        )
     asked = 0
     many = [(f"message {i}", 0) for i in range(300)]
     answer(many, many, key)
@@ -491,7 +534,7 @@ def find_leaks(answer: Callable[..., list[Message]]) -> str:
 )
 def balanced_loss(answer: Callable[..., Tensor]) -> str:
     """Try an uneven batch, a batch of one class, and whether gradients flow."""
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.Generator().manual_seed(varied(3))
     logits = torch.randn(12, 2, generator=generator).requires_grad_()
     labels = torch.tensor([0] * 9 + [1] * 3)
     losses = F.cross_entropy(logits, labels, reduction="none")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from llmbook_utils.evaluate import exact_match, longest_common, normalize
-from llmbook_utils.exercises import exercise, numbers, require
+from llmbook_utils.exercises import exercise, fresh, numbers, require, varied
 from llmbook_utils.exercises.by_hand import by_hand, must_be, must_not_be, total
 from llmbook_utils.loss import IGNORED
 
@@ -168,6 +168,13 @@ def _alike(given: list[Any], mistaken: Row, least: int) -> bool:
     return n >= least and given[:n] == mistaken[:n]
 
 
+def _drawn_turns(chance: random.Random) -> Turns:
+    """A row that begins with a prompt, with an answer or two, of any length."""
+    ids = chance.choices(range(31, 90), k=chance.randint(4, 9))
+    belongs = [False, *(chance.random() < 0.5 for _ in ids[2:]), True]
+    return ids, belongs, chance.randint(3, 11)
+
+
 def _judge_mistakes(found: list[list[Any]], cases: Sequence[Turns]) -> None:
     """Name the mistake that explains all that was found wrong."""
     pairs = list(zip(found, cases, strict=True))
@@ -222,7 +229,8 @@ def _judge_targets(given: list[Any], case: Turns) -> None:
 def targets_of_a_row(answer: Callable[..., list[int]]) -> str:
     """Try rows that fit, one with two answers, one to be filled up, one to be cut."""
     found, changed = [], False
-    for ids, belongs, n in (cases := (FITS, TWICE, SHORT, LONG)):
+    drawn = map(_drawn_turns, fresh(4))
+    for ids, belongs, n in (cases := (FITS, TWICE, SHORT, LONG, *drawn)):
         lists = list(ids), list(belongs)
         given = answer(*lists, END, n)
         found.append(given.tolist() if isinstance(given, Tensor) else list(given))
@@ -333,6 +341,14 @@ def padding_on_the_left(answer: Callable[..., tuple[Tensor, Tensor]]) -> str:
             f"{mask.tolist()}",
         )
     require(rows == ROWS, "the result is right, but the rows that came in have changed")
+    for chance in fresh(4):
+        lengths = chance.choices(range(1, 7), k=4)
+        other = [chance.choices(range(2, 9), k=n) for n in lengths]
+        ids, mask = _two_tensors(answer([list(row) for row in other], FILL))
+        require(
+            torch.equal(ids, _filled(other)) and torch.equal(mask, _real(other)),
+            f"for the rows {other} you return {ids.tolist()} and {mask.tolist()}",
+        )
     return "Right: every row ends with its last token, and the mask knows the padding."
 
 
@@ -462,6 +478,16 @@ def token_f1(answer: Callable[[str, str], float]) -> str:
         expected = _f1(_shared(a, b), a, b)
         require(_close(x, expected), f"token_f1{pair} is {expected:.4f}, not {x:.4f}")
     _judge_empty(answer)
+    vocabulary = ["the", "a", "sea,", "seas;", "Tide", "tide.", "late?", "no", "Yes"]
+    for chance in fresh(6):
+        ours, theirs = (" ".join(chance.choices(vocabulary, k=n)) for n in (5, 7))
+        a, b = normalize(ours), normalize(theirs)
+        if a and b:
+            expected, found = _f1(_shared(a, b), a, b), float(answer(ours, theirs))
+            require(
+                _close(found, expected),
+                f"token_f1({ours!r}, {theirs!r}) is {expected:.4f}, not {found:.4f}",
+            )
     return "Right, and nothing is divided by 0."
 
 
@@ -601,7 +627,7 @@ REPLIES: list[tuple[str, float | None, dict[float, str]]] = [
 )
 def read_grade(answer: Callable[[str], float | None]) -> str:
     """Try what judges say, and name what was read instead of the grade."""
-    for text, expected, mistakes in REPLIES:
+    for text, expected, mistakes in [*REPLIES, *_drawn_replies()]:
         has = "there is no grade" if expected is None else f"the grade is {expected}"
         try:
             given = answer(text)
@@ -624,6 +650,17 @@ def read_grade(answer: Callable[[str], float | None]) -> str:
             f"in {text!r} {has}, but you return {given}{because}",
         )
     return "Right: what has no single grade is counted as such and not guessed."
+
+
+def _drawn_replies() -> list[tuple[str, float | None, dict[float, str]]]:
+    """Replies of the same kinds with other numbers."""
+    replies: list[tuple[str, float | None, dict[float, str]]] = []
+    for chance in fresh(2):
+        n, large = chance.randint(11, 99), chance.randint(101, 999)
+        replies += [(f"{n}", float(n), {}), (f"Score: {n}.5", n + 0.5, {})]
+        replies += [(f"{n}/100", float(n), {}), (f"{n // 10}/10", n // 10 * 10.0, {})]
+        replies += [(f"{large}", None, {}), (f"between {n - 9} and {n}", None, {})]
+    return replies
 
 
 def _loss(z: float) -> float:
@@ -721,7 +758,7 @@ N, DRAWS = 60, 8000
 
 def _scored() -> tuple[list[float], list[float]]:
     """Scores of two models on the same entries, which differ more than the models."""
-    generator = random.Random(7)
+    generator = random.Random(varied(7))
     entries = [generator.uniform(0.2, 0.7) for _ in range(N)]
     a = [x + 0.08 + generator.gauss(0, 0.08) for x in entries]
     return a, [x + generator.gauss(0, 0.04) for x in entries]

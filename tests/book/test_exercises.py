@@ -27,9 +27,11 @@ from llmbook_utils.exercises import (
     Wrong,
     check,
     exercise,
+    fresh,
     hint,
     numbers,
     require,
+    varied,
 )
 
 SOLUTIONS = "appendices/c-exercise-solutions.ipynb"
@@ -192,6 +194,29 @@ def test_require_raises_wrong():
     require(True, "never")
     with pytest.raises(Wrong, match="so it is"):
         require([], "so it is")
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    """An exercise that shows what its judge draws."""
+    monkeypatch.setattr(exercises, "_registry", {})
+
+    @exercise("0.1", "Draw", hints=HINTS)
+    def draw(answer):
+        """Say what is drawn."""
+        return f"{varied(7)} {[chance.random() for chance in fresh(2)]}"
+
+    return lambda **options: check("0.1", 1, **options).message
+
+
+def test_a_readers_check_draws_always_the_same(drawing):
+    assert drawing() == "7 []"
+
+
+def test_a_seed_changes_what_is_drawn_and_repeats(drawing):
+    assert drawing(seed=1) == drawing(seed=1)
+    assert len({drawing(), drawing(seed=0), drawing(seed=1), drawing(seed=2)}) == 4
+    assert drawing() == "7 []", "the seed of one check reaches the next"
 
 
 def test_numbers_are_counted_and_made_numbers():
