@@ -114,6 +114,7 @@ def environment(folder: Path) -> dict[str, str]:
         "XDG_CACHE_HOME": home,
         "LLMBOOK_CACHE": home,
         "LLMBOOK_OFFLINE": "1",
+        "LLMBOOK_PROGRESS": "off",  # what students pass is not the teacher's
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "TQDM_DISABLE": "1",
         "MPLBACKEND": "agg",
