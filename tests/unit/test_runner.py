@@ -115,7 +115,9 @@ def test_a_run_that_dies_is_recorded_and_its_notebook_kept(place, how, status, s
     assert found["status"] == status and says in found["error"]
     assert found["values"] == {} and found["kernel"] is None
     assert found["notebook"]["begun"] == 4 < found["notebook"]["cells"]
-    assert "before the end" in text_of(place.work / "tiny/executed.ipynb")
+    kept = text_of(place.work / "tiny/executed.ipynb")
+    # what a kernel prints just before it is killed may not have left it
+    assert how == "killed" or "before the end" in kept
     assert (place.work / "tiny/working/checkpoint").exists()  # the next run's start
 
 
