@@ -249,7 +249,7 @@ def master_notebook(assignment: Assignment, seed: int, wheel: str) -> NotebookNo
         "autograder_files": [wheel],
         "export_cell": {"pdf": False, "run_tests": False, "ignore_log": True},
         "tests": {"ok_format": False},
-        "generate": {"points_possible": assignment.points, "show_stdout": True},
+        "generate": {"points_possible": assignment.points},
     }
     config = "# ASSIGNMENT CONFIG\n" + yaml.safe_dump(settings, sort_keys=False)
     cells = [v4.new_raw_cell(config, id="config"), *opening(assignment)]

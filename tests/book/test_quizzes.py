@@ -105,7 +105,7 @@ def test_a_quiz_has_its_questions_options_reasons_and_key(built, name):
         assert full == right
 
 
-HARD = "Is `a_b * c` < 5 * x_1 + $y^2$ & [this](that) 1. #no ~~or~~ <|endoftext|> _so_ \\n `<|x|>`: (a) 2*3*4!"
+HARD = "<b>Is</b> &amp; `a_b * c` < 5 * x_1 + $y^2$ & [this](that) 1. #no ~~or~~ <|endoftext|> _so_ \\n `<|x|>`: (a) 2*3*4!"
 
 
 def test_signs_of_markdown_and_html_come_through(tmp_path):
