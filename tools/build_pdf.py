@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -437,8 +438,12 @@ def build(
     pages: list[str] | None = None,
     site: Path = build_site.HTML,
     paper: str = "A4",
+    browser: "Browser | None" = None,
 ) -> list[Printed]:
-    """Print pages of the built site (none named: all) into a folder, and bind them as book.pdf."""
+    """Print pages of the built site (none named: all) into a folder, and bind them as book.pdf.
+
+    A browser that is open already is used; otherwise one is opened.
+    """
     names = list(build_site.pages())
     wanted = pages or names
     if unknown := sorted(set(wanted) - set(names)):
@@ -452,17 +457,17 @@ def build(
     ids, printed, first = targets(site, names), [], 1
     with (
         serve.served(site) as url,
-        chrome.opened() as browser,
+        nullcontext(browser) if browser else chrome.opened() as opened,
         TemporaryDirectory() as made,
     ):
         parts = Path(made)
         for name in wanted:
             one = Printed(name, "", folder / file_name(name), first)
-            print_page(browser, url, one, ids[name], parts / one.path.name, paper)
+            print_page(opened, url, one, ids[name], parts / one.path.name, paper)
             printed.append(one)
             first += one.count
         front = parts / "front.pdf"
-        print_front(browser, printed, url, front, paper)
+        print_front(opened, printed, url, front, paper)
         bind(front, printed, parts, folder / BOOK, url)
     return printed
 

@@ -10,7 +10,7 @@ import build_pdf
 import build_site
 import pytest
 from build_pdf import BOOK, MARGINS, PAPERS, Printed, address, links
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from pypdf import PageObject, PdfReader
 from pypdf.generic import DictionaryObject
 
@@ -32,8 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def printed(folder: Path, site: Path) -> list[Printed]:
-    return build_pdf.build(folder, [APPENDIX, SOURCES], site)
+def printed(folder: Path, site: Path, browser: Browser) -> list[Printed]:
+    return build_pdf.build(folder, [APPENDIX, SOURCES], site, browser=browser)
 
 
 @pytest.fixture(scope="module")
@@ -250,8 +250,8 @@ def test_paper_is_white_in_the_dark(new_page: object) -> None:
 
 
 @pytest.mark.weekly
-def test_the_whole_book(tmp_path: Path, site: Path) -> None:
-    printed = build_pdf.build(tmp_path / "pdf", None, site)
+def test_the_whole_book(tmp_path: Path, site: Path, browser: Browser) -> None:
+    printed = build_pdf.build(tmp_path / "pdf", None, site, browser=browser)
     assert [one.name for one in printed] == list(build_site.pages())
     assert {one.name: one.too_wide for one in printed if one.too_wide} == {}
     book = PdfReader(tmp_path / "pdf" / BOOK)

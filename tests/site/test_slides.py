@@ -318,6 +318,9 @@ def test_a_question_answers_and_keeps_its_keys(shown: Page) -> None:
     expect(question.get_by_role("status")).to_contain_text(
         re.compile("Right|Not this one")
     )
+    question.get_by_role("button").last.focus()
+    shown.keyboard.press("ArrowLeft")
+    assert shown.evaluate("Reveal.getIndices()") == before
     shown.keyboard.press("Escape")
     shown.keyboard.press("Space")
     assert shown.evaluate("Reveal.getIndices()") != before
