@@ -15,7 +15,7 @@ export LLMBOOK_PROGRESS := off
 check test: export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve check test execute sync lint course constraints repository clean
+.PHONY: help book serve pdf check test execute sync lint course constraints repository clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,6 +25,10 @@ book: .venv/book ## install into .venv and build the site into _build/html
 
 serve: book ## build, serve on localhost (PORT=8000) and open the browser
 	$(BIN)/python tools/serve.py --port $(PORT)
+
+pdf: .venv/dev ## print the site: _build/pdf/book.pdf and a file a page, linked from the site
+	$(BIN)/python tools/build_site.py
+	$(BIN)/python tools/build_pdf.py
 
 check: lint ## after a small change: style of code and pages, the library's quick tests
 	$(PYTEST) -n $(WORKERS) -m "not slow and not site and not weekly" tests/book tests/unit

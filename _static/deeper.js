@@ -1,7 +1,7 @@
 /**
- * Deeper parts, and solutions in Appendix C, open for a link into them, for a search that finds
- * something in them and for print; a switch at the page's top opens all of them, and the browser
- * remembers it. Without scripts each part still opens by itself.
+ * Deeper parts, and solutions in Appendix C, open for a link into them and for a search that finds
+ * something in them (for print: print.js); a switch at the page's top opens all of them, and the
+ * browser remembers it. Without scripts each part still opens by itself.
  */
 const FOLDED = "details.deeper";
 // solutions are remembered by themselves: who wants all deeper parts does not want all answers
@@ -73,16 +73,6 @@ function addSwitch(parts) {
   place.append(button);
 }
 
-/** What was closed is closed again after printing. */
-function openForPrint() {
-  const folded = details(`article ${FOLDED}, article details.hide`);
-  const closed = folded.filter((part) => !part.open);
-  for (const part of closed) part.open = true;
-  addEventListener("afterprint", () => closed.forEach((part) => (part.open = false)), {
-    once: true,
-  });
-}
-
 function openMarks() {
   const found = document.querySelectorAll("article span.highlighted");
   for (const mark of found) openAround(mark);
@@ -94,7 +84,6 @@ function start() {
   if (parts.length) addSwitch(parts);
   openTarget();
   addEventListener("hashchange", openTarget);
-  addEventListener("beforeprint", openForPrint);
   addEventListener("load", () => setTimeout(openMarks, LATER));
 }
 

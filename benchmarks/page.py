@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "tests" / "support"), str(HERE.parent / "tools")]
+sys.path.insert(0, str(HERE.parent / "tools"))
 
-from browser import CHROME_FLAGS, NO_CHROME, find_chrome  # noqa: E402
+from chrome import CHROME_FLAGS, NO_CHROME, find_chrome  # noqa: E402
 from serve import Handler  # noqa: E402
 
 ORT_FILES = (

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import build_site
 import pytest
 import serve
-from browser import CHROME_FLAGS, NO_CHROME, Log, find_chrome
+from browser import Log
+from chrome import CHROME_FLAGS, NO_CHROME, find_chrome
 from filelock import FileLock
 
 if TYPE_CHECKING:
@@ -140,12 +141,8 @@ def page(new_page: "Callable[..., Page]") -> "Page":
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
     """The served address of the `folder` that a test module defines."""
-    handler = partial(serve.Handler, directory=str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with serve.served(folder) as url:
+        yield url
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import build_assignments
 import build_quizzes
+import build_slides
 from exercise_cells import ROOT
 
 FOLDER = ROOT / "_build" / "course"
@@ -17,6 +18,7 @@ def build(
     return {
         "quizzes": len(build_quizzes.build(folder / "quizzes")),
         "assignments": len(build_assignments.build(folder / "assignments", seed=seed)),
+        "slides": len(build_slides.build(folder / "slides")),
     }
 
 

@@ -6,23 +6,14 @@ stills with the site, so that they cannot show an older book.
 
 import argparse
 import io
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import build_site
+import chrome
 import serve
 from PIL import Image
-
-sys.path.insert(0, str(build_site.ROOT / "tests" / "support"))
-
-from browser import CHROME_FLAGS, NO_CHROME, find_chrome
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -145,28 +136,9 @@ def photograph(browser: "Browser", url: str, name: str, theme: str) -> bytes:
         context.close()
 
 
-@contextmanager
-def served() -> Iterator[str]:
-    """The address of the built site while it is served."""
-    handler = partial(serve.Handler, directory=str(build_site.HTML))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def draw(names: list[str]) -> None:
-    from playwright.sync_api import sync_playwright
-
     FOLDER.mkdir(exist_ok=True)
-    with served() as url, sync_playwright() as playwright:
-        chrome = find_chrome(playwright.chromium.executable_path)
-        if chrome is None:
-            sys.exit(NO_CHROME)
-        browser = playwright.chromium.launch(executable_path=chrome, args=CHROME_FLAGS)
+    with serve.served(build_site.HTML) as url, chrome.opened() as browser:
         for name in names:
             for theme, suffix in THEMES.items():
                 path: Path = FOLDER / f"{name}{suffix}.png"

@@ -29,7 +29,11 @@ def package() -> Path:
 
 
 def copy(app: Sphinx) -> None:
-    target = app.outdir / "_static" / "mathjax"
+    copy_to(Path(app.outdir) / "_static" / "mathjax")
+
+
+def copy_to(target: Path) -> None:
+    """Copy what pages load of MathJax into a folder."""
     for part in PARTS:
         source = package() / part
         if source.is_dir():

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser import NO_CHROME
+from chrome import NO_CHROME
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow

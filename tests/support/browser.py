@@ -1,58 +1,11 @@
-"""The browser that opens the pages, and a log of what a page asked for and what it said."""
+"""A log of what a page asked for and what it said, and how long it computed."""
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Page, Request, Response
-
-CHROMES = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
-)
-MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-# a second list replaces playwright's, so its own are here too; the WebUI ones are parts of
-# a browser's window that each new context would start anew, at half a second each
-WITHOUT = (
-    "AvoidUnnecessaryBeforeUnloadCheckSync",
-    "DestroyProfileOnBrowserClose",
-    "HttpsUpgrades",
-    "HttpsFirstBalancedModeAutoEnable",
-    "LensOverlay",
-    "MediaRouter",
-    "PaintHolding",
-    "ThirdPartyStoragePartitioning",
-    "AvoidCorsURLLoaderRestartOnRedirect",
-    "OptimizationHints",
-    "NetworkTimeServiceQuerying",
-    "AimEnabled",
-    "PreconnectToSearch",
-    "WebUIOmniboxPopup",
-    "WebUIOmniboxAimPopup",
-    "WebUIOmniboxFullPopup",
-)
-CHROME_FLAGS = [
-    f"--disable-features={','.join(WITHOUT)}",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-NO_CHROME = (
-    "no Chromium or Chrome was found, so the site was not opened in a browser; install one (Debian and Ubuntu: "
-    "`apt-get install chromium`, macOS: `brew install --cask google-chrome`, anywhere: `playwright install chromium`) "
-    "or name it in LLMBOOK_CHROMIUM"
-)
 
 
 @dataclass
@@ -90,17 +43,6 @@ class Log:
     def _console(self, message: "ConsoleMessage") -> None:
         if message.type in ("error", "warning"):
             self.console.append(f"{message.type}: {message.text}")
-
-
-def find_chrome(own: str) -> str | None:
-    """The browser's path: LLMBOOK_CHROMIUM, a command on PATH, or the one that playwright itself installed at `own`."""
-    named = os.environ.get("LLMBOOK_CHROMIUM")
-    if named:
-        return named
-    on_path = next(filter(None, map(shutil.which, CHROMES)), None)
-    return on_path or next(
-        (path for path in (MAC_CHROME, own) if Path(path).exists()), None
-    )
 
 
 # what the processor of a common laptop computes in 50 ms

@@ -157,8 +157,9 @@ class Answer {
     });
     this.verdict = h("p", { class: "bw-am-verdict" });
     this.said = h("p", { class: "bw-am-note", role: "status" });
+    // no section: a deck of slides takes each that is inside of it for a slide
     this.element = h(
-      "section",
+      "div",
       { class: "bw-am-answer" },
       h("p", { class: "bw-part-title" }, title),
       h("p", { class: "bw-legend" }, about),
