@@ -9,6 +9,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "_build" / "html"
+OTHERS = ("course", "pdf")  # of _build, which other tools make
 sys.path.insert(0, str(ROOT / "_ext"))
 
 from book_site import address  # noqa: E402
@@ -43,7 +44,9 @@ def build() -> None:
     """Build afresh, since a second build is silent on the warnings of pages that did not change."""
     from jupyter_book.sphinx import build_sphinx
 
-    shutil.rmtree(ROOT / "_build", ignore_errors=True)
+    for old in (ROOT / "_build").glob("*"):
+        if old.name not in OTHERS:
+            shutil.rmtree(old, ignore_errors=True)
     failed = build_sphinx(
         ROOT,
         HTML,
