@@ -5,8 +5,8 @@ it may hold their old text or only their names, one a line. A Markdown cell tagg
 `hints:<number>` gets that exercise's three hints. Cells tagged `page-check` are taken off the
 site and collapsed in notebooks. Written are also the minutes that a page states, where an entry of
 Appendix B is cited, where the exercise of a solution stands, what README and the front page
-count, the syllabi's tables, and what the checks say to wrong answers. Nothing else is touched, outputs and cell ids included. `--check` writes nothing and
-fails where a page is out of date.
+count, the tables of the syllabi and those of the instructor guide. Nothing else is touched, outputs
+and cell ids included. `--check` writes nothing and fails where a page is out of date.
 """
 
 import argparse
