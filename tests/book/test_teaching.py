@@ -199,7 +199,7 @@ def test_commands_of_llmbook_are_understood():
 
 def test_files_that_the_pages_name_exist():
     for name in PAGES:
-        for path in re.findall(r"`((?:profiles|\.devcontainer)/[\w.-]+)`", read(name)):
+        for path in re.findall(r"`((?:profiles|course/recipes|\.devcontainer)/[\w.-]+)`", read(name)):
             assert (ROOT / path).is_file(), path
 
 
