@@ -16,6 +16,7 @@ from syllabus import minutes_of, plans, table
 
 from llmbook_utils.cli import create_parser
 from llmbook_utils.exercises import registered
+from llmbook_utils.runs.recipe import read_recipe
 
 BOOK = syllabus.book()
 PLANS = plans()
@@ -199,7 +200,9 @@ def test_commands_of_llmbook_are_understood():
 
 def test_files_that_the_pages_name_exist():
     for name in PAGES:
-        for path in re.findall(r"`((?:profiles|course/recipes|\.devcontainer)/[\w.-]+)`", read(name)):
+        for path in re.findall(
+            r"`((?:profiles|course/recipes|\.devcontainer)/[\w.-]+)`", read(name)
+        ):
             assert (ROOT / path).is_file(), path
 
 
@@ -229,3 +232,10 @@ def test_containers_have_a_python_that_the_library_takes():
 def test_the_container_runs_the_command_of_readme():
     command = json.loads(read(".devcontainer/devcontainer.json"))["postCreateCommand"]
     assert command.replace("'", '"') in read("README.md")
+
+
+def test_the_recipe_of_the_projects_is_one():
+    recipe = read_recipe(ROOT / "course/recipes/project.toml")
+    (size,) = re.findall(r"--vocab-size (\d+)$", read("course/projects.md"), re.M)
+    assert recipe.model.vocab_size == int(size)
+    assert "course/recipes/project.toml" in read("course/projects.md")
