@@ -4,9 +4,9 @@ A code cell tagged `lib:<module>` gets the exact text of the definitions that it
 it may hold their old text or only their names, one a line. A Markdown cell tagged
 `hints:<number>` gets that exercise's three hints. Cells tagged `page-check` are taken off the
 site and collapsed in notebooks. Written are also the minutes that a page states, where an entry of
-Appendix B is cited, where the exercise of a solution stands, and what README and the front page
-count. Nothing else is touched, outputs and cell ids included. `--check` writes nothing and
-fails where a page is out of date.
+Appendix B is cited, where the exercise of a solution stands, what README and the front page
+count, the tables of the syllabi and those of the instructor guide. Nothing else is touched, outputs
+and cell ids included. `--check` writes nothing and fails where a page is out of date.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import nbformat
+import syllabus
+import wrong_answers
 from back_links import REFERENCES, with_back_links
 from counts import FRONT, stamp_counts, sync_readme
 from minutes import stamp, stamp_map
@@ -193,6 +195,7 @@ def main() -> int:
             print(f"{page}: {'out of date' if check else 'wrote'} {', '.join(changed)}")
         failed |= check and bool(changed)
     stale = [sync_references(check), sync_readme(check)]
+    stale += [syllabus.sync(check), wrong_answers.sync(check)]
     failed |= check and any(stale)
     return int(failed)
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 
 import pytest
+import wrong_answers
 from book import ROOT, Page, read, tags
 from nbclient import NotebookClient
 from nbformat import v4
@@ -322,6 +323,11 @@ def planted(number: str) -> list[tuple[str, str, object]]:
     return importlib.import_module(f"planted.{module}").PLANTED.get(number, [])
 
 
+@functools.cache
+def planted_verdicts(number: str) -> list[Verdict]:
+    return [check(number, answer) for _, _, answer in planted(number)]
+
+
 def test_the_book_has_exercises():
     assert ALL, "no chapter registers an exercise"
 
@@ -348,7 +354,7 @@ def test_known_mistakes_are_named(number):
     assert len(cases) >= 2, (
         f"plant two mistakes for exercise {number} in tests/support/planted"
     )
-    verdicts = [check(number, answer) for _, _, answer in cases]
+    verdicts = planted_verdicts(number)
     for (mistake, words, _), verdict in zip(cases, verdicts, strict=True):
         assert not verdict, f"{number} lets through: {mistake}"
         assert words in verdict.message, f"{number}, {mistake}: {verdict.message!r}"
@@ -357,6 +363,29 @@ def test_known_mistakes_are_named(number):
             assert alike or words not in other.message, (
                 f"{words!r} is also in {other.message!r}"
             )
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_the_guide_quotes_the_verdicts(number):
+    """Numbers in them may differ in the last digits on another processor."""
+    rows = [
+        (mistake, wrong_answers.said(verdict.message, words))
+        for (mistake, words, _), verdict in zip(
+            planted(number), planted_verdicts(number), strict=True
+        )
+    ]
+    module = wrong_answers.module_of(ALL[number])
+    (page,) = [
+        page
+        for page in wrong_answers.PAGES[module]
+        if number in wrong_answers.numbers(module, page)
+    ]
+    told = (ROOT / page).read_text(encoding="utf-8")
+    wanted = wrong_answers.folded(number, page, rows)
+    start = wanted.partition(",")[0]
+    found = told[told.find(start) :].partition("</details>")[0] + "</details>"
+    same = re.sub(r"\d", "", found) == re.sub(r"\d", "", wanted)
+    assert same, f"{page}; run: python tools/wrong_answers.py --all"
 
 
 @pytest.mark.parametrize("number", ALL)
