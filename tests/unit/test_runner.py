@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import nbformat
 import pytest
@@ -152,7 +153,13 @@ def test_a_run_that_takes_too_long_is_stopped_and_recorded(place):
 def test_a_run_that_is_told_to_end_keeps_what_its_cell_has_printed(place, sign):
     command = [sys.executable, "-m", "llmbook_utils", "runs", "run", "tiny"]
     command += ["-p", "how", "slow", "--root", str(place.root)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # a test that runs in the background has inherited that Ctrl-C is ignored
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not (place.root / "begun").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
