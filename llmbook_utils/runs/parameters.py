@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmbook_utils.files.datasets import load_text
+from llmbook_utils.tokenizer import learn_ranks
 
 
 def choice(name: str, value: object, options: Sequence[str]) -> None:
@@ -46,11 +47,12 @@ def seed_number(seed: object) -> None:
     whole_number("seed", seed, 0, 2**63 - 1)
 
 
-def long_text(text_name: str | Path, at_least: int) -> str:
+def long_text(text_name: str | Path, at_least: int, vocabulary: int = 0) -> str:
     """The text of that name or file, if it has `at_least` characters.
 
-    A shorter one raises ValueError, and a name that leads to no text what `load_text`
-    raises.
+    A page that learns a vocabulary from nine tenths of the text says of how many tokens.
+    A text that is shorter or has too few different words raises ValueError, and a name
+    that leads to no text what `load_text` raises.
     """
     text = load_text(text_name)
     if len(text) < at_least:
@@ -58,4 +60,18 @@ def long_text(text_name: str | Path, at_least: int) -> str:
             f"text_name is {str(text_name)!r}, a text of {len(text):,} characters; "
             f"this page needs {at_least:,} at least"
         )
+    if vocabulary:
+        _learn(text, vocabulary, f"text_name is {str(text_name)!r}")
     return text
+
+
+def _learn(text: str, vocabulary: int, name: str) -> None:
+    """Refuse a text from whose nine tenths no such vocabulary can be learned."""
+    try:
+        # a little less than the page takes, so that what passes here passes there
+        learn_ranks(text[: len(text) * 17 // 20], vocabulary - 1)
+    except ValueError as error:
+        raise ValueError(
+            f"{name}, a text of too few different words; this page learns a vocabulary "
+            f"of {vocabulary} tokens from it ({error})"
+        ) from None

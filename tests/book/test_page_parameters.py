@@ -52,9 +52,31 @@ GERMAN = (
 )
 
 
+ENDINGS = [
+    "e",
+    "en",
+    "er",
+    "es",
+    "em",
+    "st",
+    "te",
+    "ten",
+    "ung",
+    "heit",
+    "lich",
+    "chen",
+    "los",
+    "bar",
+    "sam",
+    "voll",
+]
+
+
 def german(n: int) -> str:
     """A text of n characters of German words, sentence after sentence."""
-    words, draw = GERMAN.split(), random.Random(7)
+    draw = random.Random(7)
+    # as many different words as a text of a person has
+    words = [w + end for w in GERMAN.split() for end in ["", *draw.sample(ENDINGS, 3)]]
     text = "".join(
         " ".join(draw.choices(words, k=draw.randint(5, 11))).capitalize() + ".\n"
         for _ in range(n)
@@ -70,7 +92,7 @@ RUNS = {
     "short": {"text_name": load_text("story")[:SHORTEST]},
     "german": {"text_name": german(4000)},
     "one epoch": {"epochs": 1},
-    "few steps": {"n_steps": 10},
+    "few steps": {"n_steps": 60},
     "another style": {"style": "alpaca", "epochs": 1},
 }
 

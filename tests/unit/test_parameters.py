@@ -42,3 +42,12 @@ def test_short_texts_are_refused(tmp_path):
     assert parameters.long_text(path, 99) == "x" * 99
     with pytest.raises(FileNotFoundError, match="'storry' is neither a data set"):
         parameters.long_text("storry", 1)
+
+
+def test_texts_of_few_words_are_refused_where_a_vocabulary_is_learned(tmp_path):
+    path = tmp_path / "own.txt"
+    path.write_text("the sea is late and the tide is late\n" * 100)
+    assert parameters.long_text(path, 3000).startswith("the sea")
+    with pytest.raises(ValueError, match=r"too few different words; .* of 512 tokens"):
+        parameters.long_text(path, 3000, vocabulary=512)
+    assert parameters.long_text("story", 3000, vocabulary=512)
