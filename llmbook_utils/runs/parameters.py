@@ -50,9 +50,9 @@ def seed_number(seed: object) -> None:
 def long_text(text_name: str | Path, at_least: int, vocabulary: int = 0) -> str:
     """The text of that name or file, if it has `at_least` characters.
 
-    A page that learns a vocabulary from nine tenths of the text says of how many tokens.
-    A text that is shorter or has too few different words raises ValueError, and a name
-    that leads to no text what `load_text` raises.
+    A page that learns a vocabulary from nine tenths of the text gives its size. A text
+    that is shorter or has too few different words raises ValueError, and a name that
+    leads to no text what `load_text` raises.
     """
     text = load_text(text_name)
     if len(text) < at_least:
