@@ -1,4 +1,4 @@
-"""Exercises that are worked out by hand can be answered on the page: a form after the cell that waits for the answer."""
+"""Exercises that are worked out by hand can be answered on the page: a form in place of the cell that waits for the answer."""
 
 import html
 
@@ -16,11 +16,11 @@ def form(exercise: Exercise) -> str:
     """The exercise's fields and rules, and on paper a line for each field."""
     assert exercise.by_hand is not None
     state = {"number": exercise.number, **exercise.by_hand.page()}
-    blanks = "".join(
-        f"<li>{html.escape(name)}: <span class='by-hand-blank'></span></li>"
+    blanks = ", ".join(
+        f"{html.escape(name)} <span class='by-hand-blank'></span>"
         for name in exercise.by_hand.fields
     )
-    return mount_html("by-hand", state, f"<ul>{blanks}</ul>")
+    return mount_html("by-hand", state, f"<p>{blanks}</p>")
 
 
 class AddForms(SphinxPostTransform):
@@ -34,8 +34,7 @@ class AddForms(SphinxPostTransform):
             for number in numbers:
                 exercise = registered()[number]
                 if exercise.by_hand:
-                    form_node = nodes.raw("", form(exercise), format="html")
-                    cell.parent.insert(cell.parent.index(cell) + 1, form_node)
+                    cell.replace_self(nodes.raw("", form(exercise), format="html"))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

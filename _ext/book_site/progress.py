@@ -1,5 +1,6 @@
 """What a reader has read and passed, noted by the browser alone: the scripts, and what there is to read."""
 
+import html
 import json
 import re
 import shutil
@@ -12,6 +13,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 FOLDER = "progress"
+PAGE = "course/progress"
+COLUMNS = ("Page", "Sections read", "Quick questions", "Exercises passed")
 SCRIPTS = Path(__file__).parent / FOLDER
 SECTION = re.compile(r"[0-9A-F]\.\d+[ –]")
 EXERCISE = re.compile(r"Exercise ([0-9A-F]+\.\d+)")
@@ -27,7 +30,7 @@ def questions_of(path: Path) -> int:
         for cell in nbformat.read(path, as_version=4).cells
         for output in cell.get("outputs", [])
     ]
-    return sum(html.count(QUESTION) for html in outputs)
+    return sum(output.count(QUESTION) for output in outputs)
 
 
 def pages(app: Sphinx) -> Iterator[dict[str, Any]]:
@@ -58,21 +61,46 @@ def pages(app: Sphinx) -> Iterator[dict[str, Any]]:
         }
 
 
+def book(app: Sphinx) -> list[dict[str, Any]]:
+    return [page for page in pages(app) if page["sections"] or page["exercises"]]
+
+
 def write(app: Sphinx, error: Exception | None) -> None:
     if error is not None:
         return
     folder = Path(app.outdir) / "_static" / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    book = [page for page in pages(app) if page["sections"] or page["exercises"]]
-    text = json.dumps(book, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(book(app), ensure_ascii=False, separators=(",", ":"))
     (folder / "book.json").write_text(text, encoding="utf-8")
     for file in SCRIPTS.iterdir():
         shutil.copy(file, folder)
 
 
+def table(app: Sphinx, pagename: str) -> str:
+    """The table as it is for somebody who has read nothing; the script writes the numbers."""
+
+    def of(count: int) -> str:
+        return f"<td>{f'0 of {count}' if count else '–'}</td>"
+
+    head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
+    rows = "".join(
+        f'<tr><th scope="row"><a href="{app.builder.get_relative_uri(pagename, page["page"])}">'
+        f"{html.escape(page['title'])}</a></th>"
+        f"{of(len(page['sections']))}{of(page['questions'])}{of(len(page['exercises']))}</tr>"
+        for page in book(app)
+    )
+    return (
+        '<div id="progress-table"><div class="pst-scrollable-table-container"><table class="table">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></div>"
+    )
+
+
 def load(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
+    if pagename == PAGE:
+        first, end, rest = context["body"].partition("</p>")
+        context["body"] = first + end + table(app, pagename) + rest
     app.add_js_file(f"{FOLDER}/page.js", type="module")
     app.add_css_file(f"{FOLDER}/progress.css")
 

@@ -62,7 +62,8 @@ def test_the_page_reads_as_pytorch_does_and_is_small():
     printed = run_page()
     assert "same tokens: True" in printed
     (code,) = numbers(printed, "code of all widgets before a model is asked for")
-    assert code <= 160, printed  # kB, of fifteen widgets; no page has more than four
+    # kB, of fifteen widgets and the exercises by hand; no page has more than five
+    assert code <= 165, printed
 
 
 def test_the_page_gives_the_peers_tokens():

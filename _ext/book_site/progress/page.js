@@ -134,16 +134,6 @@ function showContinue(record) {
   if (!link.isConnected) buttons.append(" ", link);
 }
 
-/** The place of the table, after the page's first paragraph. */
-function placeOfTable() {
-  const known = document.getElementById("progress-table");
-  if (known) return known;
-  const place = document.createElement("div");
-  place.id = "progress-table";
-  document.querySelector("article section > p").after(place);
-  return place;
-}
-
 /** @param {import("./record.js").Progress} record */
 function show(record) {
   /** @type {NodeListOf<HTMLAnchorElement>} */
@@ -155,7 +145,8 @@ function show(record) {
   for (const id of Object.keys(record.sections[HERE] ?? {}))
     document.querySelector(`.page-toc a[href="#${CSS.escape(id)}"]`)?.classList.add("section-read");
   showContinue(record);
-  if (HERE === "course/progress") showTable(placeOfTable(), pages, record, show);
+  const place = document.getElementById("progress-table");
+  if (place) showTable(place, pages, record, show);
 }
 
 async function start() {

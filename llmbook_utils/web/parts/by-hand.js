@@ -12,7 +12,7 @@
 /**
  * A number as Python's `g` writes it. @param {number} x  @param {number} [digits]
  */
-export function general(x, digits = 6) {
+function general(x, digits = 6) {
   if (x === 0) return "0";
   const [mantissa, power] = x.toExponential(digits - 1).split("e");
   const exponent = Number(power);
@@ -25,7 +25,7 @@ export function general(x, digits = 6) {
 const sum = (given, at) => at.reduce((whole, i) => whole + Number(given[i]), 0);
 
 /** A sentence with the numbers of an answer. @param {string} says  @param {Value[]} given */
-export const fill = (says, given) =>
+const fill = (says, given) =>
   says.replace(
     /\{(?:sum((?: \d+)+)|(\d+)(?:(:,)|\^(\d+))?)\}/g,
     (_, places, place, apart, power) => {
