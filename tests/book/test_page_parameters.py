@@ -52,7 +52,7 @@ GERMAN = (
 )
 
 
-ENDINGS = ["e", "en", "er", "es", "em", "st", "te", "ung", "heit", "lich", "los", "bar"]  # fmt: skip
+ENDINGS = ["e", "en", "er", "es", "em", "st", "ung", "heit", "lich", "los", "bar"]  # fmt: skip
 
 
 def german(n: int) -> str:
