@@ -23,6 +23,7 @@ from urllib.parse import unquote, urljoin
 import build_site
 import chrome
 import serve
+from book_site.reading_time import SECTION
 from pypdf import PageObject, PdfReader, PdfWriter
 from pypdf.constants import PageLabelStyle
 from pypdf.generic import (
@@ -45,7 +46,6 @@ PAPERS = {"A4": (794, 1123), "Letter": (816, 1056)}  # CSS pixels
 MARGINS = (68, 68)  # left and right, as in print.css
 LINK = re.compile(r'href="([^"#:]*\.html)?#([^"]+)"')
 PRINT = {"prefer_css_page_size": True, "print_background": True}
-NUMBERED = re.compile(r"(?:\d+|[A-Z])\.\d+ ")
 # the menu's button that prints; with a file of its own a page needs no printing
 BUTTON = re.compile(
     r'<button onclick="window\.print\(\)"\s+class="([^"]*btn-download-pdf-button[^"]*)"\s+title="Print to PDF"(.*?)</button>',
@@ -140,7 +140,7 @@ class Printed:
     def contents(self) -> list[Heading]:
         """What the book's contents name of it."""
         return [
-            one for one in self.headings if one.level == 2 and NUMBERED.match(one.title)
+            one for one in self.headings if one.level == 2 and SECTION.match(one.title)
         ]
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from llmbook_utils.grading.notebook import checked
+
 ROOT = Path(__file__).resolve().parents[1]
 SOLUTIONS = ROOT / "appendices" / "c-exercise-solutions.ipynb"
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)\s]+\)")
@@ -193,21 +195,6 @@ def wrapped(module: str, names: list[str]) -> str:
     )
 
 
-def judged(source: str, number: str) -> str:
-    """The expression that the last `check` of an exercise in this code is given; "" without one."""
-    found = ""
-    for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "check"
-        ):
-            first, *rest = node.args
-            if isinstance(first, ast.Constant) and first.value == number and rest:
-                found = ast.unparse(rest[0])
-    return found
-
-
 def without_check(source: str) -> str:
     """Code without the `check` at its end, and without what it prints on the way."""
     body = [
@@ -220,7 +207,7 @@ def without_check(source: str) -> str:
 
 def solved(stub: str, number: str, source: str) -> str:
     """A solution of Appendix C as code that binds the names which the stub's `check` is given."""
-    wanted, given = judged(stub, number), judged(source, number)
+    wanted, given = checked(stub, number), checked(source, number)
     code = without_check(source)
     if given != wanted:
         target = wanted.strip("[]()")
@@ -337,7 +324,7 @@ def tasks_of(
                 name for node in ast.parse(cell.source).body for name in bound(node)
             }
             required = rest.strip().startswith("*Required.*")
-            answer = judged(cell.source, number)
+            answer = checked(cell.source, number)
             title = title.partition(": ")[2].replace("`", "")
             found.append(
                 Task(number, title, required, text, cell.source, answer, code, prelude)

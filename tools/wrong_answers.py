@@ -18,7 +18,7 @@ from back_links import slug
 from counts import PLANTED
 from minutes import ROOT
 
-from llmbook_utils.exercises import Exercise, check, registered
+from llmbook_utils.exercises import check, module_of, registered
 
 HEADING = "## Wrong answers, and what the check says"
 LONG = 100  # characters of a message, from which on its beginning may be left out
@@ -38,18 +38,13 @@ PAGES = {
 Row = tuple[str, str]  # the mistake, and what the check says
 
 
-def module_of(exercise: Exercise) -> str:
-    return exercise.judge.__module__.rpartition(".")[2]
-
-
 def numbers(module: str, page: str) -> list[str]:
     """The exercises that a page of the guide is about: those of the page of the book that it names."""
     text = (ROOT / book_page(page)).read_text(encoding="utf-8")
-    found = registered().items()
     return [
         number
-        for number, one in found
-        if module_of(one) == module and f'"exercise:{number}"' in text
+        for number in registered()
+        if module_of(number) == module and f'"exercise:{number}"' in text
     ]
 
 

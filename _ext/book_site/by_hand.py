@@ -12,6 +12,12 @@ from llmbook_utils.widgets.base import mount_html
 TAG = "exercise:"
 
 
+def exercises_of(cell: nodes.Element) -> list[str]:
+    """The exercises whose answers a cell waits for."""
+    tags = cell.get("cell_metadata", {}).get("tags", [])
+    return [tag.removeprefix(TAG) for tag in tags if tag.startswith(TAG)]
+
+
 def form(exercise: Exercise) -> str:
     """The exercise's fields and rules, and on paper a line for each field."""
     assert exercise.by_hand is not None
@@ -28,13 +34,12 @@ class AddForms(SphinxPostTransform):
     formats = ("html",)
 
     def run(self, **kwargs: object) -> None:
+        known = registered()
         for cell in list(self.document.findall(nodes.container)):
-            tags = cell.get("cell_metadata", {}).get("tags", [])
-            numbers = [tag[len(TAG) :] for tag in tags if tag.startswith(TAG)]
-            for number in numbers:
-                exercise = registered()[number]
-                if exercise.by_hand:
-                    cell.replace_self(nodes.raw("", form(exercise), format="html"))
+            for number in exercises_of(cell):
+                if known[number].by_hand:
+                    raw = nodes.raw("", form(known[number]), format="html")
+                    cell.replace_self(raw)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -4,6 +4,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
+from book_site.by_hand import exercises_of
+
 
 def draws(cell: nodes.Element) -> bool:
     """Tell whether a cell's output is a picture rather than text."""
@@ -13,19 +15,13 @@ def draws(cell: nodes.Element) -> bool:
     )
 
 
-def is_stub(cell: nodes.Element) -> bool:
-    """Tell whether a cell waits for a reader's answer; its stored verdict says only that."""
-    tags = cell.get("cell_metadata", {}).get("tags", [])
-    return any(tag.startswith("exercise:") for tag in tags)
-
-
 class ChooseOutputs(SphinxPostTransform):
     default_priority = 198  # just before myst-nb folds inputs and outputs
     formats = ("html",)
 
     def run(self, **kwargs: object) -> None:
         for cell in list(self.document.findall(nodes.container)):
-            if is_stub(cell):
+            if exercises_of(cell):  # its stored verdict says only that it waits
                 cell.children = [
                     part
                     for part in cell.children

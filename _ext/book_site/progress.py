@@ -2,9 +2,9 @@
 
 import html
 import json
-import re
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from book_site.reading_time import EXERCISE_TITLE, SECTION
+
 FOLDER = "progress"
 PAGE = "course/progress"
 COLUMNS = ("Page", "Sections read", "Quick questions", "Exercises passed")
 SCRIPTS = Path(__file__).parent / FOLDER
-SECTION = re.compile(r"[0-9A-F]\.\d+[ –]")
-EXERCISE = re.compile(r"Exercise ([0-9A-F]+\.\d+)")
 QUESTION = 'data-bw-module="quick-question"'
 
 
@@ -35,14 +35,7 @@ def questions_of(path: Path) -> int:
 
 def pages(app: Sphinx) -> Iterator[dict[str, Any]]:
     """Each page that has sections or exercises to go through, in the book's order."""
-    contents = app.env.get_doctree(app.config.root_doc).findall(nodes.Element)
-    listed = [name for node in contents for name in node.get("includefiles", [])]
-    nested = [
-        inner
-        for page in listed
-        for inner in [page, *app.env.toctree_includes.get(page, [])]
-    ]
-    for page in dict.fromkeys(nested):
+    for page in app.env.collect_relations():
         if not page.startswith(("chapters/", "appendices/")):
             continue
         tree = app.env.get_doctree(page)
@@ -50,17 +43,18 @@ def pages(app: Sphinx) -> Iterator[dict[str, Any]]:
             (section["ids"][0], section.next_node(nodes.title).astext())
             for section in tree.findall(nodes.section)
         ]
-        own = [EXERCISE.match(title) for _, title in titles]
+        own = [EXERCISE_TITLE.match(title) for _, title in titles]
         solutions = page.endswith("exercise-solutions")
         yield {
             "page": page,
             "title": app.env.titles[page].astext(),
             "sections": [id for id, title in titles if SECTION.match(title)],
-            "exercises": [found[1] for found in own if found and not solutions],
+            "exercises": [found["number"] for found in own if found and not solutions],
             "questions": questions_of(Path(app.env.doc2path(page))),
         }
 
 
+@cache  # a build needs it twice
 def book(app: Sphinx) -> list[dict[str, Any]]:
     return [page for page in pages(app) if page["sections"] or page["exercises"]]
 
@@ -84,7 +78,7 @@ def table(app: Sphinx, pagename: str) -> str:
 
     head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
     rows = "".join(
-        f'<tr><th scope="row"><a href="{app.builder.get_relative_uri(pagename, page["page"])}">'
+        f'<tr data-page="{page["page"]}"><th scope="row"><a href="{app.builder.get_relative_uri(pagename, page["page"])}">'
         f"{html.escape(page['title'])}</a></th>"
         f"{of(len(page['sections']))}{of(page['questions'])}{of(len(page['exercises']))}</tr>"
         for page in book(app)

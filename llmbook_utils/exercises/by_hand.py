@@ -8,7 +8,7 @@ judges in the same way: `web/parts/by-hand.js`. Not built on a page.
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from llmbook_utils.exercises import Wrong, exercise, module_of, numbers, require
@@ -36,16 +36,17 @@ class Rule:
     within: tuple[float, ...] = ()
 
 
-def _places(at: int | Sequence[int]) -> tuple[int, ...]:
-    return (at,) if isinstance(at, int) else tuple(at)
-
-
-def _values(values: Value | Sequence[Value]) -> tuple[Value, ...]:
-    return (values,) if isinstance(values, str | int | float) else tuple(values)
-
-
-def _within(tolerance: float | None, values: tuple[Value, ...]) -> tuple[float, ...]:
-    return () if tolerance is None else (tolerance,) * len(values)
+def _rule(
+    kind: Literal["slip", "wanted"],
+    at: int | Sequence[int],
+    values: Value | Sequence[Value],
+    says: str,
+    within: float | None,
+) -> Rule:
+    places = (at,) if isinstance(at, int) else tuple(at)
+    found = (values,) if isinstance(values, str | int | float) else tuple(values)
+    tolerances = () if within is None else (within,) * len(found)
+    return Rule(kind, places, found, says, tolerances)
 
 
 def must_not_be(
@@ -55,8 +56,7 @@ def must_not_be(
     within: float | None = None,
 ) -> Rule:
     """An answer that has these values is wrong, and it is known why."""
-    places, found = _places(at), _values(values)
-    return Rule("slip", places, found, says, _within(within, found))
+    return _rule("slip", at, values, says, within)
 
 
 def must_be(
@@ -66,12 +66,11 @@ def must_be(
     within: float | None = None,
 ) -> Rule:
     """A right answer has these values."""
-    places, found = _places(at), _values(values)
-    return Rule("wanted", places, found, says, _within(within, found))
+    return _rule("wanted", at, values, says, within)
 
 
 def total(at: Sequence[int], value: float, says: str, within: float) -> Rule:
-    """The numbers at these places add up to a value; `{sum}` in `says` is their sum."""
+    """The numbers at these places add up to a value; `{sum 0 1}` says it."""
     return Rule("total", tuple(at), (value,), says, (within,))
 
 
@@ -217,13 +216,7 @@ def by_hand(
     table = ByHand(
         tuple(fields),
         tuple(
-            Rule(
-                rule.kind,
-                rule.at,
-                rule.values,
-                rule.says,
-                rule.within or tuple(map(far, rule.values)),
-            )
+            rule if rule.within else replace(rule, within=tuple(map(far, rule.values)))
             for rule in rules
         ),
         right,

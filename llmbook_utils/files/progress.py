@@ -13,6 +13,8 @@ from typing import Any
 import platformdirs
 from filelock import FileLock
 
+from llmbook_utils.files.whole import write_whole
+
 VARIABLE = "LLMBOOK_PROGRESS"
 VERSION = 1  # of the record, as in _ext/book_site/progress/record.js
 OFF = ("off", "0", "no", "false")
@@ -57,15 +59,13 @@ def note_passed(number: str) -> None:
     if path is None:
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)  # the lock stands there, too
         with FileLock(path.with_suffix(".lock"), timeout=2):
             passed = read_progress(path)
             if number in passed:
                 return
             passed[number] = datetime.now(UTC).isoformat(timespec="seconds")
-            part = path.with_suffix(".part")
             record = {"version": VERSION, "exercises": passed}
-            part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            os.replace(part, path)
+            write_whole(path, json.dumps(record, indent=1).encode() + b"\n")
     except (OSError, ValueError):
         return

@@ -16,9 +16,10 @@ from typing import Any
 
 import psutil
 
+from llmbook_utils.files.whole import write_whole
 from llmbook_utils.grading.limits import BOX, MB, Limits, environment, walls
 from llmbook_utils.grading.notebook import Unreadable, exercises_in, read, with_judges
-from llmbook_utils.grading.table import Result, as_csv, as_markdown, write_whole
+from llmbook_utils.grading.table import Result, as_csv, as_markdown
 
 LUGGAGE = 50 * MB  # of the files beside a student's notebook, all together
 NAMES = ("verdicts.csv", "verdicts.md")
@@ -89,7 +90,7 @@ def grade(
     for name, text in zip(
         NAMES, (as_csv(results), as_markdown(results, note)), strict=True
     ):
-        write_whole(place / name, text)
+        write_whole(place / name, text.encode())
     return results
 
 

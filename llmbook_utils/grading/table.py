@@ -5,11 +5,8 @@ Not built on a page.
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 COLUMNS = ("student", "notebook", "exercise", "passed", "verdict")
 
@@ -73,15 +70,3 @@ def _plain(text: str) -> str:
     """Text that neither ends a cell of the table nor is read as HTML."""
     text = " ".join(text.split()).replace("|", "\\|")
     return text.replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole, or as it was before."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from llmbook_utils.files.whole import write_whole
+
 PREFIX = "run-"  # of the files, among other results
 SEAL = "sha256"
 
@@ -23,20 +25,6 @@ def checksum(record: dict[str, Any]) -> str:
     rest = {key: value for key, value in record.items() if key != SEAL}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside `path`, then put it in its place: all of it, or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # a full disk may say so only now
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_record(record: dict[str, Any], folder: Path) -> Path:

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from llmbook_utils.runs.record import write_whole
+from llmbook_utils.files.whole import write_whole
 
 HERE = Path(__file__).parents[1]
 FOLDERS = (HERE.parent / "results", HERE / "recorded")

@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from llmbook_utils.env import is_set
+from llmbook_utils.files.whole import write_whole
 from llmbook_utils.runs import notebook as nb
 from llmbook_utils.runs.execute import ending, execute
 from llmbook_utils.runs.profiles import FILE, Job, Run, jobs_of, read_runs
@@ -30,7 +31,6 @@ from llmbook_utils.runs.record import (
     read_records,
     version_of,
     write_record,
-    write_whole,
 )
 from llmbook_utils.runs.results import HERE
 

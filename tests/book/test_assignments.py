@@ -22,7 +22,7 @@ from build_assignments import (
 )
 from exercise_cells import ROOT, read_names
 
-from llmbook_utils.exercises import check, registered
+from llmbook_utils.exercises import check, module_of, registered
 
 ALL = registered()
 NAMES = [one.name for one in ASSIGNMENTS]
@@ -141,7 +141,7 @@ def arguments(monkeypatch):
 
 def planted(number: str, at: int = 0):
     """A wrong answer of those that the judge's own test plants."""
-    module = ALL[number].judge.__module__.rpartition(".")[2]
+    module = module_of(number)
     return importlib.import_module(f"planted.{module}").PLANTED[number][at][2]
 
 
@@ -246,7 +246,7 @@ def wrong_cells(name: str) -> dict[str, str]:
     """Answer cells that take a planted mistake each."""
     cells = {}
     for task in assignment(name).tasks:
-        module = ALL[task.number].judge.__module__.rpartition(".")[2]
+        module = module_of(task.number)
         lines = [
             "import sys",
             f"sys.path[:0] = {[str(ROOT / 'tests' / 'support')]}",

@@ -317,7 +317,7 @@ def ground(path: str) -> dict:
 
 @functools.cache
 def planted(number: str) -> list[tuple[str, str, object]]:
-    module = ALL[number].judge.__module__.rpartition(".")[2]
+    module = exercises.module_of(number)
     path = ROOT / "tests" / "support" / "planted" / f"{module}.py"
     assert path.exists(), f"tests/support/planted has no {path.name}"
     return importlib.import_module(f"planted.{module}").PLANTED.get(number, [])
@@ -374,7 +374,7 @@ def test_the_guide_quotes_the_verdicts(number):
             planted(number), planted_verdicts(number), strict=True
         )
     ]
-    module = wrong_answers.module_of(ALL[number])
+    module = exercises.module_of(number)
     (page,) = [
         page
         for page in wrong_answers.PAGES[module]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from llmbook_utils.exercises import Wrong, registered
+from llmbook_utils.exercises import Wrong, module_of, registered
 from llmbook_utils.exercises.by_hand import ByHand, fill
 
 pytestmark = pytest.mark.site
@@ -53,7 +53,7 @@ def verdict(table: ByHand, answer: list[Any]) -> str | None:
 @pytest.mark.parametrize("number", TABLES)
 def test_the_page_judges_as_python_does(page: Page, number: str) -> None:
     table = TABLES[number]
-    module = registered()[number].judge.__module__.rpartition(".")[2]
+    module = module_of(number)
     planted = importlib.import_module(f"planted.{module}").PLANTED[number]
     answers = [flat(table, answer) for _, _, answer in planted]
     answers = [*filter(None, answers), right_answer(table)]

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 import serve
 from firefox import NO_FIREFOX, Firefox, find_firefox, started
-from other_browsers import LIVE, MOUNT, PAGES, REPLY
+from other_browsers import PAGES, assert_stands
 
 pytestmark = pytest.mark.site
 
@@ -33,14 +33,7 @@ def test_a_page_stands_and_its_model_replies(
     firefox.log.clear()
     firefox.requests.clear()
     firefox.size(390, 844) if PAGES.index(name) % 2 else firefox.size(1280, 720)
-    firefox.goto(site_url + name)
-    failed, wide, faults = firefox.run(MOUNT)
-    assert failed == []
-    assert wide <= 0
-    assert faults == 0
-    if live := LIVE.get(name.removesuffix(".html")):
-        module, word = live
-        assert word in firefox.run(REPLY, module)
+    assert_stands(firefox, site_url, name)
     assert firefox.log == []
     assert {url for url in firefox.requests if not url.startswith(site_url)} <= {
         url for url in firefox.requests if url.startswith(("data:", "blob:"))

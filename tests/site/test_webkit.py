@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from other_browsers import LIVE, MOUNT, PAGES, REPLY
+from other_browsers import PAGES, assert_stands
 from webkit import NO_WEBKIT, WebKit, find_webkit, started
 
 pytestmark = pytest.mark.site
@@ -23,11 +23,4 @@ def webkit() -> Iterator[WebKit]:
 def test_a_page_stands_and_its_model_replies(
     webkit: WebKit, site_url: str, name: str
 ) -> None:
-    webkit.goto(site_url + name)
-    failed, wide, faults = webkit.run(MOUNT)
-    assert failed == []
-    assert wide <= 0
-    assert faults == 0
-    if live := LIVE.get(name.removesuffix(".html")):
-        module, word = live
-        assert word in webkit.run(REPLY, module)
+    assert_stands(webkit, site_url, name)

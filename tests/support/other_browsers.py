@@ -1,5 +1,7 @@
 """What each page must do in every browser: scripts that run in the page, and what they find."""
 
+from typing import Protocol
+
 import build_site
 
 PAGES = [f"{page}.html" for page in build_site.pages()]
@@ -45,3 +47,23 @@ LIVE = {
     ),
     "chapters/05b-decoding-strategies": ("sampling-lab", "king"),
 }
+
+
+class Browser(Protocol):
+    """What Firefox and WebKit can do alike."""
+
+    def goto(self, url: str) -> None: ...
+
+    def run(self, function: str, *values: object) -> object: ...
+
+
+def assert_stands(browser: Browser, site_url: str, name: str) -> None:
+    """A page's widgets stand, its formulas are set, and its model replies."""
+    browser.goto(site_url + name)
+    failed, wide, faults = browser.run(MOUNT)
+    assert failed == []
+    assert wide <= 0
+    assert faults == 0
+    if live := LIVE.get(name.removesuffix(".html")):
+        module, word = live
+        assert word in browser.run(REPLY, module)

@@ -20,7 +20,7 @@ from llmbook_utils.grading.notebook import (
     read,
     with_judges,
 )
-from llmbook_utils.grading.table import Result, as_csv, as_markdown, write_whole
+from llmbook_utils.grading.table import Result, as_csv, as_markdown
 
 RIGHT = {
     "1.3": 'measures = [10, 0.625, 1 / 1024]\ncheck("1.3", measures)',
@@ -170,14 +170,6 @@ def test_the_markdown_shows_marks_and_sentences():
     text = as_markdown(RESULTS, "A note.")
     assert "| ann | ✓ | ✗ | 1 |" in text and "| =ben | – | – | 0 |" in text
     assert "- 1.2: not yet: a \\| b &lt;script>" in text
-
-
-def test_a_table_is_whole_or_as_before(tmp_path):
-    path = tmp_path / "verdicts.csv"
-    write_whole(path, "first")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "second \ud800")
-    assert path.read_text() == "first" and [*tmp_path.iterdir()] == [path]
 
 
 # what is run

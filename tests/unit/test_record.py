@@ -3,8 +3,6 @@
 import errno
 import json
 import os
-import resource
-import signal
 
 import pytest
 
@@ -17,7 +15,6 @@ from llmbook_utils.runs.record import (
     read_records,
     version_of,
     write_record,
-    write_whole,
 )
 
 RECORD = {
@@ -78,28 +75,6 @@ def test_a_number_that_is_none_is_not_written(tmp_path):
     with pytest.raises(ValueError):
         write_record(RECORD | {"seconds": float("nan")}, tmp_path)
     assert not [*tmp_path.iterdir()]
-
-
-@pytest.fixture
-def small_files():
-    """Files of this process may have 1,000 bytes: what a full disk is to a writer."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(
-    tmp_path, small_files
-):
-    path = tmp_path / "file"
-    write_whole(path, b"old")
-    with pytest.raises(OSError) as refusal:
-        write_whole(path, b"x" * 5000)
-    assert refusal.value.errno == errno.EFBIG
-    assert path.read_bytes() == b"old" and [*tmp_path.iterdir()] == [path]
 
 
 def test_a_disk_that_says_so_late_leaves_nothing_half_written(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 /** Notes what is read and passed on a page, and shows it in the contents and on the front page. */
-import { load, nameOf, update } from "./record.js";
-import { showTable } from "./table.js";
+import { load, nameOf, sectionsRead, update } from "./record.js";
+import { addButtons, fillTable } from "./table.js";
 
 const ROOT = new URL("../../", import.meta.url);
 const LONG_ENOUGH = 1000; // milliseconds that the end of a section is in sight
@@ -103,7 +103,7 @@ let pages = [];
 function share(record, name) {
   const page = pages.find((one) => one.page === name);
   if (!page?.sections.length) return "";
-  const read = page.sections.filter((id) => record.sections[name]?.[id]).length;
+  const read = sectionsRead(record, page);
   return read === 0 ? "" : read === page.sections.length ? "✓" : `${read}/${page.sections.length}`;
 }
 
@@ -145,8 +145,7 @@ function show(record) {
   for (const id of Object.keys(record.sections[HERE] ?? {}))
     document.querySelector(`.page-toc a[href="#${CSS.escape(id)}"]`)?.classList.add("section-read");
   showContinue(record);
-  const place = document.getElementById("progress-table");
-  if (place) showTable(place, pages, record, show);
+  fillTable(pages, record);
 }
 
 async function start() {
@@ -156,6 +155,7 @@ async function start() {
     return; // the page was left, or is offline: it can be read all the same
   }
   show(load());
+  addButtons(show);
   addEventListener("storage", () => show(load()));
   noteAnswers();
   const here = pages.find(({ page }) => page === HERE);

@@ -103,6 +103,15 @@ export function merge(mine, other) {
   };
 }
 
+/**
+ * How many sections of a page are read.
+ *
+ * @param {Progress} record
+ * @param {{page: string, sections: string[]}} page
+ */
+export const sectionsRead = ({ sections: read }, { page, sections }) =>
+  sections.filter((id) => read[page]?.[id]).length;
+
 /** A short name for a question, by which it is known again while its words are the same. */
 export function nameOf(text) {
   let hash = 0x811c9dc5;
@@ -127,7 +136,8 @@ export function load() {
  */
 export function update(change) {
   const record = load(); // another tab may have written
-  if (!record.off) change(record);
+  if (record.off) return record;
+  change(record);
   store(record);
   return record;
 }

@@ -1,5 +1,5 @@
 /** The page of a reader's progress: a table, and what can be done with the record. */
-import { empty, load, merge, read, store } from "./record.js";
+import { empty, load, merge, read, sectionsRead, store } from "./record.js";
 
 /**
  * @param {string} tag
@@ -15,23 +15,25 @@ function make(tag, properties = {}, ...children) {
 /** @param {number} n  @param {number} all */
 const of = (n, all) => (all ? `${n} of ${all}` : "–");
 
-/** @param {import("./page.js").Page} page  @param {import("./record.js").Progress} record */
-function row({ page, title, sections, exercises, questions }, record) {
-  const read = sections.filter((id) => record.sections[page]?.[id]).length;
-  const passed = exercises.filter((number) => record.exercises[number]).length;
-  const right = Object.values(record.questions[page] ?? {}).filter(Boolean).length;
-  const link = make("a", { href: new URL(`../../${page}.html`, import.meta.url).href }, title);
-  const cells = [
-    of(read, sections.length),
-    of(Math.min(right, questions), questions),
-    of(passed, exercises.length),
-  ];
-  return make(
-    "tr",
-    {},
-    make("th", { scope: "row" }, link),
-    ...cells.map((text) => make("td", {}, text)),
-  );
+/**
+ * The numbers of the table, which the page has for somebody who has read nothing.
+ *
+ * @param {import("./page.js").Page[]} pages
+ * @param {import("./record.js").Progress} record
+ */
+export function fillTable(pages, record) {
+  for (const page of pages) {
+    const cells = document.querySelectorAll(`#progress-table tr[data-page="${page.page}"] td`);
+    if (!cells.length) return;
+    const right = Object.values(record.questions[page.page] ?? {}).filter(Boolean).length;
+    const passed = page.exercises.filter((number) => record.exercises[number]).length;
+    const texts = [
+      of(sectionsRead(record, page), page.sections.length),
+      of(Math.min(right, page.questions), page.questions),
+      of(passed, page.exercises.length),
+    ];
+    cells.forEach((cell, i) => (cell.textContent = texts[i]));
+  }
 }
 
 /** @param {import("./record.js").Progress} record */
@@ -64,8 +66,14 @@ function openFile(show) {
   field.click();
 }
 
-/** @param {(record: import("./record.js").Progress) => void} show */
-function buttons(show) {
+/**
+ * What can be done with the record, below its table.
+ *
+ * @param {(record: import("./record.js").Progress) => void} show
+ */
+export function addButtons(show) {
+  const place = document.getElementById("progress-table");
+  if (!place) return;
   const change = (record, text) => {
     store(record);
     show(record);
@@ -75,37 +83,19 @@ function buttons(show) {
     if (confirm("Erase what this browser has noted of your reading?"))
       change({ ...empty(), ...(load().off ? { off: true } : {}) }, "The record is empty now.");
   };
-  const turn = () => {
+  const one = (text, onclick) => make("button", { type: "button", onclick }, text);
+  const name = (off) => (off ? "Note my reading again" : "Note nothing from now on");
+  const turn = one(name(load().off), () => {
     const { off, ...record } = load();
     const text = off ? "Your reading is noted again." : "From now on nothing is noted.";
     change(off ? record : { ...record, off: true }, text);
-  };
-  const one = (text, onclick) => make("button", { type: "button", onclick }, text);
-  return make(
-    "p",
-    { className: "progress-buttons" },
+    turn.textContent = name(!off);
+  });
+  const buttons = [
     one("Save it as a file", () => save(load())),
     one("Add a file", () => openFile(show)),
-    one(load().off ? "Note my reading again" : "Note nothing from now on", turn),
+    turn,
     one("Erase it", erase),
-  );
-}
-
-/**
- * @param {HTMLElement} place
- * @param {import("./page.js").Page[]} pages
- * @param {import("./record.js").Progress} record
- * @param {(record: import("./record.js").Progress) => void} show
- */
-export function showTable(place, pages, record, show) {
-  const names = ["Page", "Sections read", "Quick questions", "Exercises passed"];
-  const head = names.map((name) => make("th", { scope: "col" }, name));
-  const table = make(
-    "table",
-    { className: "table" },
-    make("thead", {}, make("tr", {}, ...head)),
-    make("tbody", {}, ...pages.map((page) => row(page, record))),
-  );
-  place.replaceChildren(make("div", { className: "pst-scrollable-table-container" }, table));
-  place.append(buttons(show), said);
+  ];
+  place.append(make("p", { className: "progress-buttons" }, ...buttons), said);
 }
