@@ -90,7 +90,8 @@ def grade(
     for name, text in zip(
         NAMES, (as_csv(results), as_markdown(results, note)), strict=True
     ):
-        write_whole(place / name, text.encode())
+        # half a character in one verdict must not cost the others
+        write_whole(place / name, text.encode(errors="backslashreplace"))
     return results
 
 

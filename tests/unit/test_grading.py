@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from llmbook_utils.grading import limits
+from llmbook_utils.grading import folder, limits
 from llmbook_utils.grading.folder import grade, submissions
 from llmbook_utils.grading.limits import Limits
 from llmbook_utils.grading.notebook import (
@@ -170,6 +170,16 @@ def test_the_markdown_shows_marks_and_sentences():
     text = as_markdown(RESULTS, "A note.")
     assert "| ann | ✓ | ✗ | 1 |" in text and "| =ben | – | – | 0 |" in text
     assert "- 1.2: not yet: a \\| b &lt;script>" in text
+
+
+def test_half_a_character_costs_no_table(tmp_path, monkeypatch):
+    (tmp_path / "ann.ipynb").write_text("{}")
+    found = [Result("ann", "ann.ipynb", "1.1", False, "not yet: \ud800 is no word")]
+    monkeypatch.setattr(folder, "graded", lambda *_: found)
+    monkeypatch.setattr(folder, "walls", list)
+    assert grade(tmp_path, say=lambda _: None) == found
+    for name in folder.NAMES:
+        assert "\\ud800 is no word" in (tmp_path / name).read_text("utf-8")
 
 
 # what is run

@@ -29,11 +29,3 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(
         write_whole(path, b"x" * 5000)
     assert refusal.value.errno == errno.EFBIG
     assert path.read_bytes() == b"old" and [*tmp_path.iterdir()] == [path]
-
-
-def test_a_text_that_cannot_be_encoded_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file"
-    write_whole(path, b"first")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "second \ud800".encode())
-    assert path.read_text() == "first" and [*tmp_path.iterdir()] == [path]
