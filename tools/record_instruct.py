@@ -12,7 +12,6 @@ digits, and with them an answer here and there.
 
 import argparse
 import json
-import math
 import platform
 import random
 import time
@@ -24,7 +23,6 @@ from typing import Any
 
 import torch
 
-from llmbook_utils.data import create_dataloader
 from llmbook_utils.evaluate import METRICS, controls, score
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.files.instructions import Entry, load_instructions, write_style
@@ -38,7 +36,7 @@ from llmbook_utils.instruct import (
     prepare,
 )
 from llmbook_utils.lora import add_lora, save_adapter
-from llmbook_utils.loss import evaluate
+from llmbook_utils.loss import bits_per_byte
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
 from llmbook_utils.runs.results import versions, write_result
@@ -71,22 +69,6 @@ RUNS = [
 ]
 SEEDS = (0, 1, 2)
 SHIPPED = ("rank 8", 0)  # the adapter that comes with the book
-
-
-def story_bits(model: GPTModel, tokenizer: Any) -> float:
-    """Bits per byte of the book's story: what the model was made for."""
-    story, room = load_text("story"), model.config.context_length
-    loader = create_dataloader(
-        story,
-        tokenizer,
-        batch_size=4,
-        context_length=room,
-        stride=room,
-        shuffle=False,
-        drop_last=False,
-    )
-    n = len(tokenizer.encode_ordinary(story))
-    return evaluate(model, loader) * n / len(story.encode()) / math.log(2)
 
 
 def scores(answers: Sequence[str], entries: Sequence[Entry]) -> dict[str, Any]:
@@ -123,6 +105,10 @@ def judge(model: GPTModel, tokenizer: Any, style: str) -> dict[str, Any]:
         encode_prompt(tokenizer, e.instruction, e.input, STYLES[style]) for e in test
     ]
     room = model.config.context_length
+    # what the model was made for
+    story_bits = bits_per_byte(
+        model, tokenizer, load_text("story"), context_length=room
+    )
     full = [
         n >= min(LIMIT, room - len(prompt)) - 1
         for n, prompt in zip(lengths, prompts, strict=True)
@@ -133,7 +119,7 @@ def judge(model: GPTModel, tokenizer: Any, style: str) -> dict[str, Any]:
         "kinds": per_kind(said["test"], test),
         "mean_tokens": round(sum(lengths) / len(lengths), 2),
         "ran_on": round(sum(full) / len(full), 4),
-        "story_bits": round(story_bits(model, tokenizer), 4),
+        "story_bits": round(story_bits, 4),
         "answers": said["test"],
         "unseen_answers": said["unseen"],
     }
