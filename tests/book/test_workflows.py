@@ -23,6 +23,10 @@ MAJORS = {
 }
 USES = re.compile(r"uses: ([\w/-]+)@v(\d+)$", re.MULTILINE)
 
+WEEKLY = re.compile(
+    r"^@pytest\.mark\.weekly$|marks=pytest\.mark\.weekly\b", re.MULTILINE
+)
+
 
 def load(path: Path) -> dict[Any, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -65,6 +69,8 @@ def test_only_what_passed_is_published() -> None:
     runs = [at for at, step in enumerate(steps) if step.get("run") == ".ci/run"]
     uploads = [at for at, s in enumerate(steps) if "upload-pages" in s.get("uses", "")]
     assert len(runs) == len(uploads) == 1 and runs < uploads
+    prints = [at for at, s in enumerate(steps) if "build_pdf" in s.get("run", "")]
+    assert len(prints) == 1 and runs < prints < uploads
     assert (
         steps[uploads[0]]["with"]["path"]
         == build_site.HTML.relative_to(ROOT).as_posix()
@@ -98,6 +104,14 @@ def test_there_is_a_weekly_run() -> None:
     when = weekly[True]  # YAML reads "on" as a truth value
     assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", when["schedule"][0]["cron"])
     assert {"mutants", "parameters", "newest", "pages"} <= set(weekly["jobs"])
+    steps = [step for job in weekly["jobs"].values() for step in job["steps"]]
+    runs = " ".join(s["run"] for s in steps if "-m weekly" in s.get("run", ""))
+    marked = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if WEEKLY.search(path.read_text(encoding="utf-8"))
+    ]
+    assert marked and [path for path in marked if path not in runs.split()] == []
 
 
 @pytest.mark.parametrize(
