@@ -329,9 +329,11 @@ def _judge_returned(
             sum(a / k for a, k in zip(losses, counts, strict=True)) / len(counts)
         ),
     }
-    for message, value in wrong_losses.items():
-        require(not math.isclose(loss, value, rel_tol=1e-4), message)
     mean = sum(losses) / n
+    for message, value in wrong_losses.items():
+        # with some seeds a mistake comes out as the right number
+        if not math.isclose(value, mean, rel_tol=1e-4):
+            require(not math.isclose(loss, value, rel_tol=1e-4), message)
     require(
         math.isclose(loss, mean, rel_tol=1e-4),
         f"the loss of the step is {mean:.4f}, but you return {loss:.4f}",

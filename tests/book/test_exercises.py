@@ -218,6 +218,8 @@ def test_a_seed_changes_what_is_drawn_and_repeats(drawing):
     assert drawing(seed=1) == drawing(seed=1)
     assert len({drawing(), drawing(seed=0), drawing(seed=1), drawing(seed=2)}) == 4
     assert drawing() == "7 []", "the seed of one check reaches the next"
+    drawing(seed=1)
+    assert varied(7) == 7 and fresh(2) == [], "the seed outlives its check"
 
 
 def test_numbers_are_counted_and_made_numbers():
