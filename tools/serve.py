@@ -56,9 +56,9 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def served(folder: Path, kind: type[Handler] = Handler) -> Iterator[str]:
     """The address of a folder, with a slash at its end, while it is served."""
-    handler = partial(Handler, directory=str(folder))
+    handler = partial(kind, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -20,6 +20,7 @@ MODULES = (
     "terms",
     "metadata",
     "icons",
+    "first_paint",
     "search",
     "lean",
     "not_found",

@@ -51,6 +51,23 @@ def test_nothing_is_loaded_from_another_host(site: Path, page: str) -> None:
     assert elsewhere(soup(site / page)) == []
 
 
+@pytest.mark.parametrize("page", ALL)
+def test_the_text_waits_for_few_files(site: Path, page: str) -> None:
+    head = soup(site / page).head
+    sheets = [link["href"] for link in head.find_all("link", rel="stylesheet")]
+    assert len(sheets) <= 5, "a round of requests more on a slow connection"
+    joined = site / "_static" / sheets[-1].partition("?")[0].rpartition("/")[2]
+    names, _, text = joined.read_text(encoding="utf-8").partition("\n")
+    parts = [site / "_static" / name for name in names.strip("/* ").split()]
+    assert text == "\n".join(part.read_text(encoding="utf-8") for part in parts)
+    at_once = [
+        script["src"].partition("?")[0].rpartition("/")[2]
+        for script in head.find_all("script", src=True)
+        if not script.has_attr("defer") and script.get("type") != "module"
+    ]
+    assert at_once == ["documentation_options.js"]
+
+
 def test_style_sheets_load_nothing_from_another_host(site: Path) -> None:
     sheets = {
         path.name: path.read_text(encoding="utf-8", errors="replace")
