@@ -73,6 +73,8 @@ RUNS = [
     Run("100 messages", seeds=5, examples=100, epochs=10),
     Run("300 messages", seeds=5, examples=300, epochs=6),
     Run("1000 messages", seeds=5, examples=1000, epochs=2),
+    Run("random, 50", seeds=5, examples=50, epochs=12, random_weights=True),
+    Run("random, 100", seeds=5, examples=100, epochs=10, random_weights=True),
     Run("head", balanced=True, last_blocks=0, lr=5e-3),
     Run("1 block", balanced=True, last_blocks=1, lr=1e-3),
     Run("3 blocks", balanced=True, last_blocks=3),
