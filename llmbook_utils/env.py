@@ -63,7 +63,8 @@ def check_compiler(device: "torch.device") -> None:
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
     except RuntimeError as error:  # what the compiler's errors have in common
-        reason = str(error).strip().splitlines()[0]
+        cause = getattr(error, "inner_exception", error)
+        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
         raise ValueError(
             f"compile is true, but PyTorch cannot compile for {device.type} here "
             f"({reason}); install a C++ compiler, or set it to false"
