@@ -45,13 +45,13 @@ CONTINUED = {
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
-def keep_checkpoints(path, *run):
+save_checkpoint = module.save_checkpoint  # before it is replaced below
+
+
+def keep_checkpoints(path, model, optimizer, progress):
     """Save a checkpoint as a run does, and a copy under the number of its step."""
-    module_save(path, *run)
-    shutil.copy(path, path.with_name(f"after-{run[-1].step}"))
-
-
-module_save = module.save_checkpoint
+    save_checkpoint(path, model, optimizer, progress)
+    shutil.copy(path, path.with_name(f"after-{progress.step}"))
 
 
 def continue_from(source, out):
@@ -62,14 +62,14 @@ def continue_from(source, out):
     shutil.copy(source / "after-3", out / "checkpoint.safetensors")
 
 
-def held(numbers, model, optimizer, *rest):
-    """Note how many numbers this process holds: weights, gradients and averages."""
-    averages = [state["exp_avg"] for state in optimizer.state.values()]
+def held(optimizer):
+    """How many numbers this process holds: of weights, gradients and averages."""
     weights = [w for group in optimizer.param_groups for w in group["params"]]
     gradients = [w.grad for w in weights]
-    numbers += [
-        sum(getattr(t, "_local_tensor", t).numel() for t in tensors)
-        for tensors in (weights, gradients, averages)
+    averages = [state["exp_avg"] for state in optimizer.state.values()]
+    return [
+        sum(getattr(part, "_local_tensor", part).numel() for part in parts)
+        for parts in (weights, gradients, averages)
     ]
 
 
@@ -78,34 +78,29 @@ def run_the_pair(folder):
     place = module.start_processes()  # once, for all the runs
     module.start_processes = lambda: place
     end, distributed.destroy_process_group = distributed.destroy_process_group, int
-    module.save_checkpoint = keep_checkpoints
-    graphs, found = [], {}
+    module.save_checkpoint, gather = keep_checkpoints, module.gather
+    notes, found = {}, {}
 
     def stand_in(graph, example):  # for the compiler, which takes long
-        graphs.append(len(graph.graph.nodes))
+        notes["graphs"].append(len(graph.graph.nodes))
         return graph.forward
 
-    torch.compile = partial(torch.compile, backend=stand_in)
-    gather = module.gather
-
     def watched(model, optimizer):
-        if not numbers and optimizer.state:
-            held(numbers, model, optimizer)
+        notes["held"] = held(optimizer)
         before = torch.get_rng_state()
         whole = gather(model, optimizer)
         assert torch.equal(torch.get_rng_state(), before)
         return whole
 
+    torch.compile = partial(torch.compile, backend=stand_in)
     module.gather = watched
     runs = {name: (None, recipe) for name, recipe in WAYS.items()} | CONTINUED
     for name, (source, recipe) in runs.items():
-        numbers = []
-        graphs.clear()
+        found[name] = notes = {"graphs": []}
         if source and place[0] == 0:
             continue_from(folder / source, folder / name)
         distributed.barrier()
         module.pretrain(folder / "out", folder / name, recipe)
-        found[name] = {"held": numbers, "graphs": list(graphs)}
     (folder / f"found-{place[0]}.json").write_text(json.dumps(found))
     end()
 
