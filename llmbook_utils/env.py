@@ -1,4 +1,4 @@
-"""What the environment asks for and has: downloads, progress bars, a GPU.
+"""What the environment asks for and has: downloads, progress bars, a GPU, a compiler.
 
 Not built on a page.
 """
@@ -54,3 +54,18 @@ def pick_device(name: "str | torch.device" = "auto") -> "torch.device":
             'take one of them, or "auto"'
         )
     return device
+
+
+def check_compiler(device: "torch.device") -> None:
+    """Raise ValueError where `torch.compile` cannot compile for this device."""
+    import torch
+
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(1, device=device))
+    except RuntimeError as error:  # what the compiler's errors have in common
+        cause = getattr(error, "inner_exception", error)
+        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
+        raise ValueError(
+            f"compile is true, but PyTorch cannot compile for {device.type} here "
+            f"({reason}); install a C++ compiler, or set it to false"
+        ) from error

@@ -4,8 +4,8 @@
     llmbook train TOKENS --recipe profiles/mini.toml --out RUN
 
 `torchrun -m llmbook_utils train ...` does the second with several processes. Built in
-appendices/d-training-loop.ipynb. Left out: models that do not fit on one device, and
-runs over several machines whose number changes.
+appendices/d-training-loop.ipynb. Left out: models of which a single block does not fit
+on one device, and runs over several machines whose number changes.
 """
 
 import os
@@ -16,17 +16,19 @@ from pathlib import Path
 
 import tiktoken
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, Subset
 
 from llmbook_utils.checkpoint import load_checkpoint, save_checkpoint
 from llmbook_utils.config import GPTConfig
+from llmbook_utils.env import check_compiler
 from llmbook_utils.files.shards import TokenShards, read_index
 from llmbook_utils.loss import Batch
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import save_pretrained
 from llmbook_utils.runs.recipe import Recipe, create_schedule, settle_recipe
+from llmbook_utils.runs.sharding import gather, shard
 from llmbook_utils.tokenizer import get_encoding
 from llmbook_utils.train import History, Progress, create_optimizer, train
 
@@ -139,6 +141,46 @@ def start_or_resume(
     return model, optimizer, progress
 
 
+def spread(
+    model: GPTModel,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    processes: int,
+    device: torch.device,
+) -> nn.Module:
+    """The model as it is trained: for one process or several, compiled or not."""
+    trained: nn.Module = model
+    if processes > 1 and recipe.sharded:
+        shard(model, optimizer, device)  # in place
+    elif processes > 1:
+        trained = DistributedDataParallel(model)
+    if recipe.compile:
+        trained.compile()  # in place, too: at the first step
+    return trained
+
+
+def save_step(
+    out: Path,
+    recipe: Recipe,
+    encoding: tiktoken.Encoding,
+    run: tuple[GPTModel, torch.optim.Optimizer],
+    progress: Progress,
+    first: bool,
+    stop: bool,
+) -> None:
+    """Write what is due after a step, and stop if told so; only the first writes."""
+    step = progress.step
+    due = stop or step == recipe.steps or step % recipe.checkpoint_every == 0
+    if due or step in recipe.keep:
+        model, optimizer = gather(*run)  # of a divided model, by all processes
+        if first and due:
+            save_checkpoint(out / CHECKPOINT, model, optimizer, progress)
+        if first and step in recipe.keep:
+            save_pretrained(model, encoding, out / "kept" / f"{step:06}")
+    if stop:
+        raise KeyboardInterrupt(f"stopped after step {step}; run it again to continue")
+
+
 def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     """Train a model on a prepared folder; a run that was begun in `out` continues.
 
@@ -150,25 +192,23 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
     """
     out, (rank, processes, device) = Path(out), start_processes()
     first, alone = rank == 0, processes == 1  # only the first process writes
+    sharded = recipe.sharded and not alone  # then whatever is computed takes them all
     encoding = read_encoding(tokens, recipe.model)
+    if recipe.compile:
+        check_compiler(device)
     train_loader, val_loader = create_loaders(tokens, recipe, rank, processes)
-    model, optimizer, progress = start_or_resume(out, recipe, encoding, device, rank)
+    place = torch.device("cpu") if sharded else device  # no GPU holds the whole
+    model, optimizer, progress = start_or_resume(out, recipe, encoding, place, rank)
+    trained = spread(model, optimizer, recipe, processes, device)
 
     def save(progress: Progress, record: dict[str, float]) -> None:
-        step, end = progress.step, progress.step == recipe.steps or bool(came)
-        if end or step % recipe.checkpoint_every == 0:
-            save_checkpoint(out / CHECKPOINT, model, optimizer, progress)
-        if step in recipe.keep:
-            save_pretrained(model, encoding, out / "kept" / f"{step:06}")
-        if came:
-            raise KeyboardInterrupt(
-                f"stopped after step {step}; run it again to continue"
-            )
+        run = (model, optimizer)
+        save_step(out, recipe, encoding, run, progress, first, stop=bool(came))
 
     # of several processes each would hear of Ctrl-C at another step, and wait for ever
     with signals_noted() if alone else nullcontext() as came:
         history = train(
-            model if alone else DistributedDataParallel(model),
+            trained,
             train_loader,
             optimizer=optimizer,
             max_steps=recipe.steps,
@@ -176,14 +216,15 @@ def pretrain(tokens: str | Path, out: str | Path, recipe: Recipe) -> History:
             accumulate=recipe.accumulate,
             clip=recipe.clip,
             dtype=torch.bfloat16 if recipe.bf16 else None,
-            val_loader=val_loader if first else None,
+            val_loader=val_loader if first or sharded else None,
             eval_every=recipe.eval_every,
             metrics=out / "metrics.jsonl" if first else None,
-            on_step=save if first else None,
+            on_step=save if first or sharded else None,
             progress=progress,
         )
+    whole, _ = gather(model, optimizer)
     if first:
-        save_pretrained(model, encoding, out / "model")
+        save_pretrained(whole, encoding, out / "model")
     if not alone:
         distributed.destroy_process_group()
     return history

@@ -14,6 +14,8 @@ from llmbook_utils.config import GPTConfig
 from llmbook_utils.schedule import Schedule
 
 COUNTS = ("batch_size", "accumulate", "eval_every", "eval_windows", "checkpoint_every")
+# how a run is computed, not what: a run may continue with another choice
+ANY_TIME = ("sharded", "compile")
 # what a value may be, by what is there without one, and what that is called
 KINDS: dict[type, tuple[type | tuple[type, ...], str]] = {
     bool: (bool, "true or false"),
@@ -46,6 +48,8 @@ class Recipe:
     eval_windows: int = 256  # of the validation split, evenly spread
     checkpoint_every: int = 250
     keep: tuple[int, ...] = ()  # steps whose model is kept
+    sharded: bool = False  # several processes divide the weights (FSDP2)
+    compile: bool = False  # with torch.compile
 
     def __post_init__(self) -> None:
         create_schedule(self)  # which checks what it takes
@@ -110,16 +114,19 @@ def check_kind(path: Path, name: str, value: Any, default: Any) -> None:
 def settle_recipe(out: Path, recipe: Recipe) -> None:
     """Write the recipe into the run's folder, or check that the run there has it too.
 
-    Raises ValueError where a run of another recipe has begun in the folder.
+    What a recipe of an earlier version lacks has its default there. Raises ValueError
+    where a run of another recipe has begun in the folder.
     """
     path, ours = out / "recipe.json", json.loads(json.dumps(asdict(recipe)))
     if path.is_file():
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        if other := [name for name in ours if ours[name] != theirs.get(name)]:
+        defaults = json.loads(json.dumps(asdict(Recipe(recipe.model))))
+        theirs = defaults | json.loads(path.read_text(encoding="utf-8"))
+        settled = [name for name in ours if name not in ANY_TIME]
+        if other := [name for name in settled if ours[name] != theirs[name]]:
             name = other[0]
             raise ValueError(
-                f"{out} holds a run with {name} = {theirs.get(name)}, not "
-                f"{ours[name]}; continue with its recipe, or give another --out"
+                f"{out} holds a run with {name} = {theirs[name]}, not {ours[name]}; "
+                "continue with its recipe, or give another --out"
             )
     else:
         out.mkdir(parents=True, exist_ok=True)

@@ -10,14 +10,15 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
 import torch
-from recipes import RECIPE, ROOT, TINY, write_recipe
+from processes import ENVIRONMENT, prepare_tokens, records, torchrun
+from recipes import RECIPE, TINY, write_recipe
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import distributed
@@ -25,7 +26,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import BatchSampler
 
 from llmbook_utils import pretrain as module
-from llmbook_utils.files.shards import prepare
 from llmbook_utils.loss import IGNORED
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrain import (
@@ -38,40 +38,13 @@ from llmbook_utils.pretrained import load_pretrained
 from llmbook_utils.runs.recipe import read_recipe
 from llmbook_utils.train import add_gradients
 
-ENVIRONMENT = os.environ | {
-    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")]),
-    "OMP_NUM_THREADS": "1",
-    "TQDM_DISABLE": "1",
-    "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0",
-}
-
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory):
-    """A prepared folder of 40 paragraphs."""
-    root = tmp_path_factory.mktemp("tokens")
-    lines = [
-        f"On day {i} the tide was {i % 7} feet high, and the lamp was lit."
-        for i in range(60)
-    ]
-    (root / "texts").mkdir()
-    (root / "texts" / "log.txt").write_text("\n\n".join(lines), encoding="utf-8")
-    prepare(
-        root / "texts", root / "out", vocab_size=300, validation_share=0.2, processes=1
-    )
-    return root / "out"
-
-
-def records(run):
-    """The lines of a run's metrics, without the seconds."""
-    lines = [
-        json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()
-    ]
-    for line in lines:
-        del line["seconds"]
-    return lines
+    """A prepared folder of some paragraphs."""
+    return prepare_tokens(tmp_path_factory.mktemp("tokens"))
 
 
 # runs
@@ -150,6 +123,19 @@ def test_a_folder_with_another_run_is_refused(tokens, tmp_path):
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_run_from_before_a_setting_existed_goes_on(tokens, tmp_path):
+    pretrain(tokens, tmp_path, replace(RECIPE, steps=1))
+    path = tmp_path / "recipe.json"
+    kept = json.loads(path.read_text())
+    for name in ("sharded", "compile", "eval_windows", "keep"):
+        del kept[name]
+    path.write_text(json.dumps(kept))
+    as_it_was = replace(RECIPE, steps=1, eval_windows=256, sharded=True)
+    assert pretrain(tokens, tmp_path, as_it_was).records == []  # it was at its end
+    with pytest.raises(ValueError, match=r"a run with keep = \[\], not \[1\]"):
+        pretrain(tokens, tmp_path, replace(as_it_was, keep=(1,)))
+
+
 def test_tokens_of_another_vocabulary_are_refused(tokens, tmp_path):
     other = replace(RECIPE, model=replace(TINY, vocab_size=301))
     with pytest.raises(ValueError, match="made with 300 tokens, but the model has 301"):
@@ -174,6 +160,37 @@ def test_the_optimizer_has_the_recipes_numbers(tokens, tmp_path):
         decay, rest = json.loads(file.metadata()["checkpoint"])["optimizer"]
     assert decay["betas"] == rest["betas"] == [0.5, 0.6]
     assert (decay["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_has_the_same_losses(tokens, tmp_path, monkeypatch):
+    sizes = []
+
+    def stand_in(graph, example):  # for the compiler, which takes long
+        sizes.append(len(graph.graph.nodes))
+        return graph.forward
+
+    pretrain(tokens, tmp_path / "plain", RECIPE)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=stand_in))
+    pretrain(tokens, tmp_path / "compiled", replace(RECIPE, compile=True))
+    assert max(sizes) > 50  # the model; what only looks for a compiler is smaller
+    pairs = zip(
+        *(records(tmp_path / name) for name in ("plain", "compiled")), strict=True
+    )
+    for plain, compiled in pairs:
+        assert compiled == pytest.approx(plain, rel=1e-5)
+    assert load_pretrained(tmp_path / "compiled/model")[0].config == TINY
+
+
+@pytest.mark.slow
+def test_without_a_compiler_no_run_begins(tokens, tmp_path, monkeypatch):
+    def broken(graph, example):
+        raise RuntimeError("there is no g++")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    with pytest.raises(ValueError, match=r"cannot compile for cpu here .*no g\+\+"):
+        pretrain(tokens, tmp_path / "run", replace(RECIPE, compile=True))
+    assert not (tmp_path / "run").exists()
 
 
 # several processes
@@ -247,19 +264,6 @@ def save_gradients(path):
         found["loss"] = torch.tensor([loss, count], dtype=torch.float64)
         save_file(found, path)
     distributed.destroy_process_group()
-
-
-@contextmanager
-def torchrun(*arguments):
-    """Two processes that know of each other; what still runs in the end is ended."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", *map(str, arguments)]
-    run = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    try:
-        yield run
-    finally:
-        run.terminate()  # which ends the two as well
-        run.wait(60)
 
 
 @pytest.mark.slow

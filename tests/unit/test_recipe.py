@@ -52,6 +52,8 @@ def test_a_recipe_survives_its_file(tmp_path):
         ("init = 3", "init is 3; it must be text in quotes"),
         ('bf16 = "no"', "bf16 is 'no'; it must be true or false"),
         ("bf16 = 1", "bf16 is 1; it must be true or false"),
+        ("sharded = 2", "sharded is 2; it must be true or false"),
+        ('compile = "yes"', "compile is 'yes'; it must be true or false"),
         ("keep = 3", "keep is 3; it must be a list of numbers"),
         ("model = 3", "model is 3; expected a table"),
         ('[model]\nemb_dim = "big"', "emb_dim is 'big'; it must be a whole number"),
