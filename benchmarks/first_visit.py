@@ -109,6 +109,16 @@ def visit(browser: "Browser", url: str, without: bool) -> list[float]:
         return page.evaluate(PAINTS)
 
 
+def compare(browser: "Browser", url: str, runs: int) -> list[tuple[float, float]]:
+    """The medians of a page and of its peer: for the first text, for the largest."""
+    found: dict[bool, list[list[float]]] = {False: [], True: []}
+    for _ in range(runs):
+        for without, times in found.items():
+            times.append(visit(browser, url, without))
+    ours, peer = (list(zip(*times, strict=True)) for times in found.values())
+    return [(median(x), median(y)) for x, y in zip(ours, peer, strict=True)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pages", nargs="*", help="as in _toc.yml; none: all")
@@ -121,14 +131,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     with opened() as browser, served(build_site.HTML, Compressing) as url:
         for page in options.pages or known:
-            found: dict[bool, list[list[float]]] = {False: [], True: []}
-            for _ in range(options.runs):
-                for without, times in found.items():
-                    times.append(visit(browser, f"{url}{page}.html", without))
-            cells = []
-            for paint in range(2):
-                ms, other = (median(one[paint] for one in found[w]) for w in found)
-                cells.append(f"{ms:,.0f} | {other:,.0f} | {ms / other:.2f}")
+            found = compare(browser, f"{url}{page}.html", options.runs)
+            cells = [f"{x:,.0f} | {y:,.0f} | {x / y:.2f}" for x, y in found]
             print(f"| {page} | {' | '.join(cells)} |", flush=True)
 
 
