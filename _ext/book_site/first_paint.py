@@ -36,7 +36,8 @@ def hasten(
     app: "Sphinx", page: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
     """Join the style sheets after the theme's last, and put off the scripts."""
-    sheets = context.get("css_files", [])
+    # in the order in which Sphinx puts them into the page, once the context is complete
+    sheets = sorted(context.get("css_files", []), key=lambda sheet: sheet.priority)
     names = [str(sheet.filename) for sheet in sheets]
     first = 1 + max(at for at, name in enumerate(names) if not is_own(name))
     tail = [name.removeprefix(STATIC) for name in names[first:]]
