@@ -1,7 +1,8 @@
-"""The text is seen soon: one style sheet in place of many, and scripts run after the text.
+"""The text is seen soon: one style sheet in place of many.
 
 On a slow connection a page waits for rounds of requests more than for bytes, and shows nothing before the last style
-sheet and the last script in its head. The theme's own sheets stay as they are; those of extensions and of the book, which
+sheet. (Nor before the last script in its head. Putting those off as well shows the text sooner still, but while the
+page still comes in, so that tables move what is already seen.) The theme's own sheets stay as they are; those of extensions and of the book, which
 follow them, are joined in their order. `python benchmarks/first_visit.py` measures what this brings.
 """
 
@@ -19,8 +20,6 @@ STATIC = "_static/"
 # the joined sheets begin with this line, so that a later build joins them again
 NAMES = re.compile(r"/\* (\S+(?: \S+)*) \*/\n")
 ASKED = re.compile(r"(page-[0-9a-f]{8}\.css)\?v=\w+")
-# a script in the page itself reads what this one sets
-AT_ONCE = "documentation_options.js"
 
 
 def short(text: str) -> str:
@@ -35,7 +34,7 @@ def is_own(name: str) -> bool:
 def hasten(
     app: "Sphinx", page: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Join the style sheets after the theme's last, and put off the scripts."""
+    """Join the style sheets after the theme's last."""
     # in the order in which Sphinx puts them into the page, once the context is complete
     sheets = sorted(context.get("css_files", []), key=lambda sheet: sheet.priority)
     names = [str(sheet.filename) for sheet in sheets]
@@ -46,10 +45,6 @@ def hasten(
     if not path.exists():  # filled at the end, when all its parts are written
         path.write_text(f"/* {' '.join(tail)} */\n", encoding="utf-8")
     context["css_files"] = [*sheets[:first], _CascadingStyleSheet(STATIC + joined)]
-    for script in context.get("script_files", []):
-        named = script.filename and not str(script.filename).endswith(AT_ONCE)
-        if named and not {"defer", "async", "type"} & set(script.attributes):
-            script.attributes["defer"] = "defer"
 
 
 def join(app: "Sphinx", error: Exception | None) -> None:

@@ -60,12 +60,6 @@ def test_the_text_waits_for_few_files(site: Path, page: str) -> None:
     names, _, text = joined.read_text(encoding="utf-8").partition("\n")
     parts = [site / "_static" / name for name in names.strip("/* ").split()]
     assert text == "\n".join(part.read_text(encoding="utf-8") for part in parts)
-    at_once = [
-        script["src"].partition("?")[0].rpartition("/")[2]
-        for script in head.find_all("script", src=True)
-        if not script.has_attr("defer") and script.get("type") != "module"
-    ]
-    assert at_once == ["documentation_options.js"]
 
 
 def test_style_sheets_load_nothing_from_another_host(site: Path) -> None:
