@@ -16,19 +16,15 @@ is `dist` of the npm package, which this repository neither holds nor needs:
 import argparse
 import gzip
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
-from playwright.sync_api import sync_playwright
 from safetensors.torch import load
 
 from llmbook_utils.config import MINI, GPTConfig
@@ -45,8 +41,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tools"))
 
-from chrome import CHROME_FLAGS, NO_CHROME, find_chrome  # noqa: E402
-from serve import Handler  # noqa: E402
+from chrome import opened  # noqa: E402
+from serve import served  # noqa: E402
 
 ORT_FILES = (
     "ort.wasm.min.mjs",
@@ -187,26 +183,18 @@ def fill(folder: Path, files: dict[str, bytes], ort: Path | None) -> None:
 @contextmanager
 def browsing(folder: Path) -> Iterator[Callable[[], "Page"]]:
     """A function that opens the benchmark's page, each time with nothing stored."""
-    handler = partial(Handler, directory=str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright:
-        path = find_chrome(playwright.chromium.executable_path) or sys.exit(NO_CHROME)
-        browser = playwright.chromium.launch(executable_path=path, args=CHROME_FLAGS)
+    with served(folder) as url, opened() as browser:
         print(f"Chromium {browser.version}, one thread a side\n", flush=True)
 
         def new_page() -> "Page":
             for context in browser.contexts:
                 context.close()
             page = browser.new_page()
-            page.goto(f"http://127.0.0.1:{server.server_port}/page.html")
+            page.goto(f"{url}page.html")
             page.wait_for_function("window.started")
             return page
 
         yield new_page
-        browser.close()
-    server.shutdown()
-    server.server_close()
 
 
 def task(page: "Page", name: str, side: str, **args: Any) -> Any:

@@ -44,7 +44,7 @@ from llmbook_utils.files.labeled import Message, read_challenge, read_labeled
 from llmbook_utils.model import GPTModel
 from llmbook_utils.pretrained import load_pretrained
 from llmbook_utils.runs.baselines import BASELINES, naive_bayes
-from llmbook_utils.runs.results import versions
+from llmbook_utils.runs.results import versions, write_result
 
 PADDED = 96  # tokens, where the last position is read: cut or filled up to them
 
@@ -241,12 +241,6 @@ def describe(data: Data) -> dict[str, Any]:
     }
 
 
-def write(path: Path, record: dict[str, Any]) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
-    os.replace(part, path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
@@ -266,7 +260,7 @@ def main() -> None:
         if (run.name, seed) not in done:
             record["runs"].append(measure(run, seed, data))
             print(record["runs"][-1], flush=True)
-            write(given.out, record)
+            write_result(record, given.out)
 
 
 if __name__ == "__main__":

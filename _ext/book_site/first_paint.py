@@ -1,9 +1,10 @@
 """The text is seen soon: one style sheet in place of many.
 
 On a slow connection a page waits for rounds of requests more than for bytes, and shows nothing before the last style
-sheet. (Nor before the last script in its head. Putting those off as well shows the text sooner still, but while the
-page still comes in, so that tables move what is already seen.) The theme's own sheets stay as they are; those of extensions and of the book, which
-follow them, are joined in their order. `python benchmarks/first_visit.py` measures what this brings.
+sheet. (Nor before the last script in its head. Putting those off as well shows the text sooner still, but while the page
+still comes in, so that tables move what is already seen.) The theme's own sheets stay as they are; those of extensions
+and of the book, which follow them, are joined in their order. `python benchmarks/first_visit.py` measures what this
+brings.
 """
 
 import re
@@ -31,7 +32,7 @@ def is_own(name: str) -> bool:
     return name.startswith(STATIC) and not name.startswith(STATIC + "styles/")
 
 
-def hasten(
+def join_sheets(
     app: "Sphinx", page: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
     """Join the style sheets after the theme's last."""
@@ -47,7 +48,7 @@ def hasten(
     context["css_files"] = [*sheets[:first], _CascadingStyleSheet(STATIC + joined)]
 
 
-def join(app: "Sphinx", error: Exception | None) -> None:
+def fill_sheets(app: "Sphinx", error: Exception | None) -> None:
     """Fill the joined style sheets, and let each page ask for what is in them now, not for what a browser has kept."""
     if error is not None:
         return
@@ -68,6 +69,6 @@ def join(app: "Sphinx", error: Exception | None) -> None:
 
 
 def setup(app: "Sphinx") -> dict[str, bool]:
-    app.connect("html-page-context", hasten, priority=900)
-    app.connect("build-finished", join, priority=900)
+    app.connect("html-page-context", join_sheets, priority=900)
+    app.connect("build-finished", fill_sheets, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,6 +11,8 @@ from typing import IO, Any
 
 from filelock import FileLock
 
+from llmbook_utils.files.whole import write_whole
+
 
 class Ledger:
     """Replies by key, in a file: `with Ledger(path) as ledger`.
@@ -50,9 +52,7 @@ class Ledger:
                 whole += rest + b"\n"
             except ValueError:
                 pass
-            part = self.path.with_name(f"{self.path.name}.part")
-            part.write_bytes(whole)
-            os.replace(part, self.path)
+            write_whole(self.path, whole)
         lines = enumerate(whole.splitlines(), start=1)
         return dict(self.parse(line, i) for i, line in lines if line.strip())
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import benchmark
 import pytest
 from chrome import NO_CHROME
 
@@ -79,19 +80,10 @@ def test_the_page_gives_the_peers_tokens():
         assert ratio > 0.2, printed
 
 
-def on_device():
-    """The module that measures with --device."""
-    path = ROOT / "benchmarks/on_device.py"
-    spec = importlib.util.spec_from_file_location("on_device", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_all_sides_take_the_same_steps_on_a_device(tmp_path):
     import torch
 
-    bench = on_device()
+    bench = benchmark.load("on_device")
     config = bench.shape(length=16, layers=1)
     config = bench.replace(config, vocab_size=65, emb_dim=24)
     ids = torch.randint(65, (2, 17), generator=torch.Generator().manual_seed(0))
