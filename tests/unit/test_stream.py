@@ -100,7 +100,6 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_local_data_set_is_streamed_by_the_library(tmp_path, capsys, monkeypatch):
-    pytest.importorskip("datasets")
     monkeypatch.setenv("TQDM_DISABLE", "1")
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps({"story": text}) + "\n" for text in TEXTS))
