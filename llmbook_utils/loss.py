@@ -42,9 +42,9 @@ def loss_of(
 def cross_entropy(logits: Tensor, targets: Tensor, at_once: int = 2**22) -> Tensor:
     """Cross-entropy in nats, summed over the targets that count.
 
-    `logits` (N, V) and `targets` (N,) are taken in pieces of about `at_once` numbers:
-    bfloat16 is too coarse for a sum over V, and a float32 copy of all the logits would
-    be the largest tensor of the whole training.
+    `logits` (N, V) and `targets` (N,) are taken in pieces of about `at_once` numbers.
+    Each becomes float32, since bfloat16 is too coarse for a sum over V; in pieces, an
+    evaluation never holds a float32 copy of all the logits.
     """
     rows = max(1, at_once // logits.shape[1])  # of V numbers each
     pieces = zip(logits.split(rows), targets.split(rows), strict=True)

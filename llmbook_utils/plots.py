@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from llmbook_utils import web
 
@@ -39,6 +40,8 @@ OTHERS = [
     (PALETTE["key"], "P", ":"),
     (PALETTE["masked"], "X", "-"),
 ]
+# of bars by their kind, from the least to the most interesting one
+BARS = [PALETTE[name] for name in ("masked", "key", "query", "focus", "value")]
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,23 +186,50 @@ def line_plot(
 
 
 @styled
-def bar_plot(values: dict[str, float], x_label: str) -> BookPlot:
+def bar_plot(
+    values: dict[str, float],
+    x_label: str,
+    kinds: dict[str, Sequence[str]] | None = None,
+) -> BookPlot:
     """Plot named values as horizontal bars, the first on top, each with its number.
 
-    No values and negative ones raise ValueError.
+    `kinds` gives the bars' names by what they are, and each kind a color of its own.
+    No values, negative ones and a bar without exactly one kind raise ValueError.
     """
     if not values or min(values.values()) < 0:
         raise ValueError(
             f"the values are {list(values.values())}; expected one or more, from 0 on"
         )
+    colors = _colors_of(list(values), kinds) if kinds else PALETTE["query"]
     plot, (axes,) = panels(height=0.9 + 0.36 * len(values))
-    bars = axes.barh(list(values), list(values.values()), color=PALETTE["query"])
+    bars = axes.barh(list(values), list(values.values()), color=colors)
     axes.bar_label(bars, fmt="%.2f", padding=4)
     axes.invert_yaxis()
     axes.set_xlabel(x_label, loc="right")  # may be longer than the axis
     axes.margins(x=0.15)  # room for the numbers
     axes.spines[["top", "right"]].set_visible(False)
+    if kinds:
+        patches = [
+            Patch(color=c, label=kind) for kind, c in zip(kinds, BARS, strict=False)
+        ]
+        axes.legend(handles=patches, frameon=False, loc="lower right")
     return plot
+
+
+def _colors_of(names: list[str], kinds: dict[str, Sequence[str]]) -> list[str]:
+    """The color of each bar, by its kind."""
+    listed = sorted(name for members in kinds.values() for name in members)
+    if listed != sorted(names) or len(kinds) > len(BARS):
+        raise ValueError(
+            f"{len(kinds)} kinds name the bars {listed}, but the bars are "
+            f"{sorted(names)}; give at most {len(BARS)} kinds, and each bar one of them"
+        )
+    color = {
+        name: c
+        for members, c in zip(kinds.values(), BARS, strict=False)
+        for name in members
+    }
+    return [color[name] for name in names]
 
 
 def _check_series(x: Sequence[float], series: dict[str, list[float]]) -> None:

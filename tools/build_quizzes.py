@@ -16,6 +16,8 @@ from pathlib import Path
 import nbformat
 from exercise_cells import LINK, ROOT, groups_of_pages
 
+from llmbook_utils.widgets.question import EMPHASIS
+
 FOLDER = ROOT / "_build" / "course" / "quizzes"
 CODE = re.compile(r"(`[^`]*`)")
 SPECIAL = re.compile(
@@ -59,9 +61,14 @@ def quizzes() -> Iterator[tuple[str, str, list[Question]]]:
 
 
 def markdown(text: str) -> str:
-    """A question's text, plain but for code between backticks, as Markdown that shows just that."""
+    """A question's text, plain but for code and emphasis, as Markdown that shows just that."""
     parts = CODE.split(" ".join(text.split()))
-    return "".join(part if part[:1] == "`" else as_entities(part) for part in parts)
+    return "".join(part if part[:1] == "`" else with_emphasis(part) for part in parts)
+
+
+def with_emphasis(text: str) -> str:
+    parts = [as_entities(part) for part in EMPHASIS.split(text)]
+    return "*".join(parts)  # it splits before and after each emphasis
 
 
 def as_entities(text: str) -> str:

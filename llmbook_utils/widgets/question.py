@@ -11,6 +11,8 @@ import traitlets
 
 from llmbook_utils.widgets.base import BookWidget
 
+EMPHASIS = re.compile(r"\*(\S(?:[^*]*\S)?)\*")
+
 
 def check_options(options: Sequence[tuple[str, bool, str]]) -> None:
     """Raise ValueError for fewer than two options, not one correct, or no reason."""
@@ -29,19 +31,24 @@ def check_options(options: Sequence[tuple[str, bool, str]]) -> None:
 
 
 def with_code(text: str) -> str:
-    """Text as HTML, with code between backticks.
+    """Text as HTML, with code between backticks and emphasis between asterisks.
 
-    >>> with_code("is `a < b`?")
-    'is <code>a &lt; b</code>?'
+    >>> with_code("is `a * b < b * a` *ever* true?")
+    'is <code>a * b &lt; b * a</code> <em>ever</em> true?'
     """
-    return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text))
+    parts = html.escape(text).split("`")
+    return "".join(
+        f"<code>{part}</code>" if i % 2 else EMPHASIS.sub(r"<em>\1</em>", part)
+        for i, part in enumerate(parts)
+    )
 
 
 class QuickQuestion(BookWidget):
     """Ask a question with options `(text, correct, why)`, exactly one of them correct.
 
-    Code stands in backticks. No question, fewer than two options, none or several that
-    are correct, or an option without a reason raise ValueError.
+    Code stands in backticks, emphasis in asterisks. No question, fewer than two
+    options, none or several that are correct, or an option without a reason raise
+    ValueError.
     """
 
     module = "quick-question"

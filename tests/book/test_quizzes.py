@@ -15,35 +15,40 @@ QUIZZES = {name: questions for name, _, questions in quizzes()}
 
 
 class Shown(HTMLParser):
-    """The text that a piece of HTML shows, and which of it is code."""
+    """The text that a piece of HTML shows, and which of it is code or emphasis."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
-        self.text, self.code, self.inside = "", [], False
+        self.text, self.inside = "", ""
+        self.marked: dict[str, list[str]] = {"code": [], "em": []}
         self.tags: set[str] = set()
         self.feed(source)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
-        self.inside = tag == "code"
-        if self.inside:
-            self.code.append("")
+        if tag in self.marked:
+            self.inside = tag
+            self.marked[tag].append("")
 
     def handle_endtag(self, tag):
-        self.inside = False
+        self.inside = ""
 
     def handle_data(self, data):
         self.text += data
         if self.inside:
-            self.code[-1] += data
+            self.marked[self.inside][-1] += data
 
 
 def assert_shows(source: str, wanted: str) -> None:
-    """The HTML shows a question's text, with its code as code and nothing else marked up."""
+    """The HTML shows a question's text, with its code and emphasis and nothing else marked up."""
     shown, wanted = Shown(source), " ".join(wanted.split())
-    assert shown.text.strip() == wanted.replace("`", "")
-    assert shown.code == re.findall("`([^`]*)`", wanted)
-    assert shown.tags <= {"p", "code"}
+    plain = re.sub("`[^`]*`", "", wanted)
+    assert shown.marked["code"] == re.findall("`([^`]*)`", wanted)
+    assert shown.marked["em"] == re.findall(r"\*(\w[^*]*)\*", plain)
+    assert shown.text.strip() == re.sub(
+        r"\*(\w[^*]*)\*(?=[^`]*(?:`[^`]*`[^`]*)*$)", r"\1", wanted
+    ).replace("`", "")
+    assert shown.tags <= {"p", "code", "em"}
 
 
 def items(path) -> list[ElementTree.Element]:
@@ -123,6 +128,7 @@ def test_signs_of_markdown_and_html_come_through(tmp_path):
 
 def test_code_stays_as_it_is_and_the_rest_is_escaped():
     assert markdown("`a * b` * c <") == "`a * b` &#42; c &lt;"
+    assert markdown("the *same* `*a*`") == "the *same* `*a*`"
 
 
 def test_a_computed_question_is_refused():

@@ -333,6 +333,37 @@ def test_bars_stand_in_order_with_their_numbers():
     assert axes.get_xlabel() == "bits per byte"
 
 
+def test_bars_of_one_kind_share_a_color_that_the_legend_names():
+    values = {"chance": 8.0, "bigram": 2.1, "mini": 1.9, "unigram": 2.9}
+    kinds = {"counts": ["unigram", "bigram"], "trained": ["mini"], "none": ["chance"]}
+    (axes,) = bar_plot(values, "bits", kinds).figure.axes
+    named = dict(
+        zip(
+            (t.get_text() for t in axes.get_legend().texts),
+            axes.get_legend().legend_handles,
+            strict=True,
+        )
+    )
+    shown = dict(zip(values, axes.patches, strict=True))
+    for kind, members in kinds.items():
+        for name in members:
+            assert shown[name].get_facecolor() == named[kind].get_facecolor()
+    assert len({bar.get_facecolor() for bar in shown.values()}) == len(kinds)
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {"counts": ["a"]},
+        {"counts": ["a", "b"], "trained": ["b"]},
+        {"counts": ["c", "a"]},
+    ],
+)
+def test_each_bar_needs_one_kind(kinds):
+    with pytest.raises(ValueError, match="each bar one of them"):
+        bar_plot({"a": 1.0, "b": 2.0}, "loss", kinds)
+
+
 @pytest.mark.parametrize("values", [{}, {"loss": -1.0}])
 def test_bars_need_values_from_zero_on(values):
     with pytest.raises(ValueError, match="expected one or more, from 0 on"):

@@ -1,8 +1,17 @@
 /** Quick question: options of which one is right, each answered at once with its reason. */
 import { frame, h, opensOn, uniqueId } from "../parts/dom.js";
 
-/** @param {string} text  code stands between backticks  @returns {(Node | string)[]} */
-const withCode = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
+const EMPHASIS = /\*(\S(?:[^*]*\S)?)\*/;
+
+/**
+ * @param {string} text  code stands between backticks, emphasis between asterisks
+ * @returns {(Node | string)[]}
+ */
+const withCode = (text) =>
+  text.split("`").flatMap((part, i) => (i % 2 ? h("code", {}, part) : withEmphasis(part)));
+
+const withEmphasis = (text) =>
+  text.split(EMPHASIS).map((part, i) => (i % 2 ? h("em", {}, part) : part));
 
 class Question {
   constructor(model) {
