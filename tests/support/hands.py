@@ -109,13 +109,14 @@ TOGETHER = f"""async (module) => {{
         const [top, bottom] = [Math.min(...boxes().map((box) => box.top)), Math.max(...boxes().map((box) => box.bottom))];
         return Math.round((top + bottom - innerHeight - bar()) / 2);
     }};
-    // what is above may still arrive and move it; at the page's ends it stays where it is
-    let last;
-    do {{
-        last = scrollY;
-        scrollBy({{ top: off(), behavior: "instant" }});
+    // what is above may still arrive and move it; at an end of the page it stays where it is
+    for (let isStuck = false; !isStuck; ) {{
+        const [by, from] = [off(), scrollY];
+        scrollBy({{ top: by, behavior: "instant" }});
+        isStuck = by !== 0 && scrollY === from;
         await settled();
-    }} while (off() && scrollY !== last);
+        if (!off()) break;
+    }}
     const isOut = (box) => box.width * box.height === 0 || box.top < bar() - 1 || box.bottom > innerHeight + 1 || box.left < -1 || box.right > innerWidth + 1;
     return boxes().filter(isOut).map((box) => [box.left, box.top, box.right, box.bottom, bar()].map(Math.round));
 }}"""
