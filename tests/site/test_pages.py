@@ -56,13 +56,14 @@ SMALL = """() => [...document.querySelectorAll("figure.bw-figure text, .bw-plot 
   .map(e => `${e.closest("figure, .bw-plot").getAttribute("aria-label") ?? ""} ${e.textContent}`)"""
 MOUNTS = """() => [...document.querySelectorAll(".bw-mount")]
   .filter(e => e.dataset.bwReady !== "1").map(e => `${e.dataset.bwModule}: ${e.dataset.bwError ?? "not mounted"}`)"""
-# the first control of a widget and what it changes, seen together
+# the first control of a widget and what it changes, seen together below the bar that stays in the window
 APART = """() => [...document.querySelectorAll(".bw-mount")].flatMap(mount => {
   const boxes = ["control", "picture"].map(name => mount.querySelector(`[data-bw-${name}]`)?.getBoundingClientRect());
   const name = mount.dataset.bwModule;
   if (boxes.some(box => !box?.width || !box.height)) return [`${name}: no control or no picture is seen`];
   const high = Math.max(...boxes.map(box => box.bottom)) - Math.min(...boxes.map(box => box.top));
-  return high <= innerHeight ? [] : [`${name}: ${Math.round(high)} px, the window has ${innerHeight}`];
+  const room = innerHeight - document.querySelector(".bd-header-article").offsetHeight;
+  return high <= room ? [] : [`${name}: ${Math.round(high)} px, the window has ${room}`];
 })"""
 UNFOLD = """() => [...document.querySelectorAll("article details")]
   .filter(e => !e.closest(".bw")).forEach(e => { e.open = true; })"""
