@@ -23,6 +23,8 @@ def chromium(
         yield Chromium(page)
 
 
+# weekly: each widget's own tests are Chromium's, and Firefox has this one with every change
+@pytest.mark.weekly
 @pytest.mark.parametrize(("name", "size"), TURNS)
 def test_each_widget_is_operated_in_every_way(
     chromium: Chromium, site_url: str, name: str, size: str
