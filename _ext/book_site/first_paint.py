@@ -1,10 +1,8 @@
-"""The text is seen soon: one style sheet in place of many.
+"""The text is seen soon: one style sheet in place of many, and scripts run after the text.
 
 On a slow connection a page waits for rounds of requests more than for bytes, and shows nothing before the last style
-sheet. (Nor before the last script in its head. Putting those off as well shows the text sooner still, but while the page
-still comes in, so that tables move what is already seen.) The theme's own sheets stay as they are; those of extensions
-and of the book, which follow them, are joined in their order. `python benchmarks/first_visit.py` measures what this
-brings.
+sheet and the last script in its head. The theme's own sheets stay as they are; those of extensions and of the book,
+which follow them, are joined in their order. `python benchmarks/first_visit.py` measures what this brings.
 """
 
 import re
@@ -20,7 +18,16 @@ if TYPE_CHECKING:
 STATIC = "_static/"
 # the joined sheets begin with this line, so that a later build joins them again
 NAMES = re.compile(r"/\* (\S+(?: \S+)*) \*/\n")
+# a script in the page itself reads what this one sets
+AT_ONCE = "documentation_options.js"
 ASKED = re.compile(r"(page-[0-9a-f]{8}\.css)\?v=\w+")
+# the theme's script chooses light or dark, and without a choice there are no colors and no borders; borders that come
+# later would move what is seen
+CHOICE = """{
+  const { dataset } = document.documentElement;
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  if (!["light", "dark"].includes(dataset.theme)) dataset.theme = dark ? "dark" : "light";
+}"""
 
 
 def short(text: str) -> str:
@@ -32,10 +39,10 @@ def is_own(name: str) -> bool:
     return name.startswith(STATIC) and not name.startswith(STATIC + "styles/")
 
 
-def join_sheets(
+def hasten(
     app: "Sphinx", page: str, template: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Join the style sheets after the theme's last."""
+    """Join the style sheets after the theme's last, and put off the scripts."""
     # in the order in which Sphinx puts them into the page, once the context is complete
     sheets = sorted(context.get("css_files", []), key=lambda sheet: sheet.priority)
     names = [str(sheet.filename) for sheet in sheets]
@@ -46,6 +53,10 @@ def join_sheets(
     if not path.exists():  # filled at the end, when all its parts are written
         path.write_text(f"/* {' '.join(tail)} */\n", encoding="utf-8")
     context["css_files"] = [*sheets[:first], _CascadingStyleSheet(STATIC + joined)]
+    for script in context.get("script_files", []):
+        named = script.filename and not str(script.filename).endswith(AT_ONCE)
+        if named and not {"defer", "async", "type"} & set(script.attributes):
+            script.attributes["defer"] = "defer"
 
 
 def fill_sheets(app: "Sphinx", error: Exception | None) -> None:
@@ -69,6 +80,7 @@ def fill_sheets(app: "Sphinx", error: Exception | None) -> None:
 
 
 def setup(app: "Sphinx") -> dict[str, bool]:
-    app.connect("html-page-context", join_sheets, priority=900)
+    app.add_js_file(None, body=CHOICE, priority=0)
+    app.connect("html-page-context", hasten, priority=900)
     app.connect("build-finished", fill_sheets, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
