@@ -19,6 +19,7 @@ from pathlib import Path
 
 MB = 2**20
 MIME = "application/vnd.llmbook.verdict+json"  # what a judge shows
+UNNAMED = "not started yet: "  # how it begins where the answer's name is missing
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"]
 UNSHARE += ["--kill-child", "--mount-proc", "--net"]
 BOX = [sys.executable, "-m", "llmbook_utils.grading.box"]

@@ -35,6 +35,7 @@ BLANK = {
     "1.3": 'measures = None\ncheck("1.3", measures)',
     "1.4": 'def coverage(words, test, n):\n    pass\n\ncheck("1.4", coverage)',
 }
+TYPO = RIGHT["1.4"].replace("n):", "n)")
 SLEEPER = "import time\nwhile True:\n    time.sleep(1)"
 FAKE = """
 import llmbook_utils.exercises as framework
@@ -203,6 +204,8 @@ assert "SECRET" not in os.environ, os.environ["SECRET"]"""
         ("endless", {**RIGHT, "1.3": SLEEPER}, ""),
         ("flood", RIGHT, 'while True:\n    print("x" * 10_000)'),
         ("dying", {**RIGHT, "1.4": "import os\nos._exit(1)"}, ""),
+        ("typo", {"1.3": RIGHT["1.3"] + "\n1 / 0", "1.4": TYPO}, ""),
+        ("slow", {**RIGHT, "1.3": f"{RIGHT['1.3']}\n{SLEEPER}"}, ""),
         ("deleting", RIGHT, deleting if limits.walls() else ""),
         ("fake", {"1.3": FAKE, "1.4": 'print("Exercise 1.4: Right.")'}, ""),
     ):
@@ -228,11 +231,21 @@ assert "SECRET" not in os.environ, os.environ["SECRET"]"""
         ("right", "1.4", True, "Right: known by one text"),
         ("wrong", "1.3", False, "not yet: "),
         ("wrong", "1.4", True, "Right"),
+        ("endless", "1.3", False, "not yet: the cell ran for more than 25 seconds"),
         ("endless", "1.3", False, "nothing in the notebook is called measures"),
         ("endless", "1.4", True, "Right"),
         ("flood", "1.3", True, "Right"),
         ("dying", "1.3", True, "Right"),
         ("dying", "1.4", False, "not judged: its kernel died"),
+        ("typo", "1.3", True, "(The cell stops with ZeroDivisionError: division by"),
+        (
+            "typo",
+            "1.4",
+            False,
+            "not yet: the cell stops with SyntaxError: expected ':' (line 1), and nothing",
+        ),
+        ("slow", "1.3", True, "(The cell ran for more than 25 seconds and was int"),
+        ("slow", "1.4", True, "Right: known by one text"),
         ("deleting", "1.3", True, "Right"),
         ("deleting", "1.4", True, "Right"),
         ("fake", "1.3", False, "not yet: "),
@@ -258,7 +271,9 @@ def test_the_tables_are_there_and_say_how_it_ran(table):
     assert walled in said[0] and walled in (folder / "verdicts.md").read_text(
         encoding="utf-8"
     )
-    assert len([*folder.iterdir()]) == 9 + 2, "something is left beside the submissions"
+    assert len([*folder.iterdir()]) == 11 + 2, (
+        "something is left beside the submissions"
+    )
 
 
 @pytest.mark.slow
