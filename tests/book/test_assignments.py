@@ -7,6 +7,7 @@ import ast
 import functools
 import importlib
 import json
+import os
 import re
 import zipfile
 
@@ -21,6 +22,7 @@ from build_assignments import (
     student_notebook,
 )
 from exercise_cells import ROOT, read_names
+from nbclient import NotebookClient
 
 from llmbook_utils.exercises import check, module_of, registered
 
@@ -63,6 +65,9 @@ def test_an_exercise_is_taken_from_the_page_as_it_stands(number):
     assert task.text.startswith(f"### Exercise {number}:")
     assert "](../" not in task.text and "](#" not in task.text, (
         "a link leads out of the notebook"
+    )
+    assert not re.search(r"cell below|below the cell|corpus above", task.text), (
+        "what is meant stands on the page only"
     )
     assert task.required == ("*Required.*" in task.text)
 
@@ -235,6 +240,21 @@ def test_students_get_no_hidden_test_and_no_solution(built):
     assert archive.stat().st_size <= build_assignments.LARGEST
     names = zipfile.ZipFile(archive).namelist()
     assert f"{NAMES[0]}.ipynb" in names and not [n for n in names if "solution" in n]
+    (wheel,) = [name for name in names if name.endswith(".whl")]
+    start = zipfile.ZipFile(archive).read("START.txt").decode()
+    assert start.count(f"pip install jupyterlab {wheel}\n") == 2
+
+
+@pytest.mark.slow
+def test_kernels_of_the_build_are_silent_and_nobodys_own(capfd, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", "/before")
+    cell = nbformat.v4.new_code_cell("get_ipython().ipython_dir")
+    with build_assignments.plain_kernels():
+        folder = os.environ["IPYTHONDIR"]
+        NotebookClient(nbformat.v4.new_notebook(cells=[cell])).execute()
+    assert folder in cell.outputs[0].data["text/plain"] and folder != "/before"
+    assert os.environ["IPYTHONDIR"] == "/before" and not os.path.exists(folder)
+    assert "WARNING" not in capfd.readouterr().err
 
 
 def test_a_chapter_that_is_none_is_refused(tmp_path):
