@@ -24,13 +24,15 @@ from llmbook_utils.classify import log_odds
 from llmbook_utils.files.datasets import load_text
 from llmbook_utils.generate import Sampling, next_token_probabilities
 from llmbook_utils.inside.trace import Changes, Trace
+from llmbook_utils.instruct import encode_prompt, find_style
 from llmbook_utils.loss import IGNORED
 from llmbook_utils.model import evaluating
 from llmbook_utils.ngram import count_followers, seen_followers, split_words
 from llmbook_utils.runs.results import load_result
 from llmbook_utils.tokenizer import BytePairTokenizer, get_encoding, ranks_of
 from llmbook_utils.widgets import AskMini, LossMaskViewer, ModelMap
-from llmbook_utils.widgets.instructions import ADAPTER
+from llmbook_utils.widgets.base import Message
+from llmbook_utils.widgets.instructions import ADAPTER, mini_tokenizer
 from llmbook_utils.widgets.tokens import show, tokenize, tokens_of
 from llmbook_utils.widgets.window import window_starts
 
@@ -239,28 +241,32 @@ def weights() -> list[str]:
 
 
 def answers() -> list[str]:
-    def asked(instruction: str, input: str = "") -> dict[str, tuple[str, int, str]]:
-        found = {}
-        for name, request in AskMini(instruction, input).requests().items():
-            *replies, done = answerer().continue_({**request, "seq": 0})
-            ids = [one["id"] for one in replies if one["kind"] == "token"]
-            text = answerer().tokenizer.decode([i for i in ids if i != answerer().end])
-            found[name] = (text.strip(), len(ids), done["why"])
-        return found
-
-    first = asked(
-        "Which animal makes the noise?", "The rooster crowed before the sun was up."
+    animal = (
+        "Which animal makes the noise?",
+        "The rooster crowed before the sun was up.",
     )
-    (tuned, n, ended), (base, most, cut) = first["tuned"], first["base"]
-    assert (ended, cut) == ("end", "length")
-    cold = asked('What is the opposite of "cold"?')["tuned"][0]
-    capital = asked("What is the capital of France?")["tuned"][0]
-    soup = asked('Say the opposite by using "not".', "The soup is hot.")["tuned"][0]
-    opening = base.splitlines()[0]
+    asked = AskMini(*animal)
+    style = find_style(asked.style)
+
+    def says(instruction: str, input: str = "", model: str = "tuned") -> Message:
+        ids = encode_prompt(mini_tokenizer(), instruction, input, style)
+        request = {**asked.requests()[model], "ids": ids, "seq": 0}
+        *replies, done = answerer().continue_(request)
+        made = [one["id"] for one in replies if one["kind"] == "token"]
+        text = mini_tokenizer().decode([id for id in made if id != answerer().end])
+        return {"text": text.strip(), "tokens": len(made), "why": done["why"]}
+
+    tuned, base = (says(*animal, model) for model in ("tuned", "base"))
+    assert (tuned["why"], base["why"]) == ("end", "length")
+    others = (
+        says('What is the opposite of "cold"?'),
+        says("What is the capital of France?"),
+        says('Say the opposite by using "not".', "The soup is hot."),
+    )
     return [
-        f"before: *{opening}*, cut off after {most} tokens; after: *{tuned}*, "
-        f"which ended by itself after {n} tokens",
-        *(f"| *{said}* |" for said in (cold, capital, soup)),
+        f"before: *{base['text'].splitlines()[0]}*, cut off after {base['tokens']} tokens; "
+        f"after: *{tuned['text']}*, which ended by itself after {tuned['tokens']} tokens",
+        *(f"| *{one['text']}* |" for one in others),
     ]
 
 
