@@ -49,6 +49,9 @@ def _limit(most):
         def __getattr__(self, name):
             return getattr(self.stream, name)
     sys.stdout, sys.stderr = Limited(sys.stdout), Limited(sys.stderr)
+    # a cell pays for its own flood, and not for that of another
+    refill = lambda *_: left.__setitem__(0, most)
+    get_ipython().events.register("pre_run_cell", refill)
 
 _limit(%d)
 del _limit
@@ -183,6 +186,7 @@ def error_in(cell: NotebookNode) -> str:
     for output in cell.outputs:
         if output.output_type == "error":
             said = f"{output.ename}: {output.evalue}".splitlines()[0][:MOST_OF_ERROR]
+            said = said.removesuffix(": ")  # some errors say no more than their name
             # a kernel's name for a cell is that of a temporary file
             return "stops with " + re.sub(r"\([^() ]+, (line \d+)\)", r"(\1)", said)
     return ""
@@ -194,13 +198,13 @@ def with_stop(message: str, stop: str) -> str:
     >>> with_stop("not started yet: nothing is called f.", "stops with E: no")
     'not yet: the cell stops with E: no, and nothing is called f.'
     >>> with_stop("Right.", "stops with E: no")
-    'Right. (The cell stops with E: no)'
+    'Right. (The cell stops with E: no.)'
     """
     if not stop:
         return message
     if message.startswith(UNNAMED + "nothing"):
         return f"not yet: the cell {stop}, and {message.removeprefix(UNNAMED)}"
-    return f"{message} (The cell {stop})"
+    return f"{message} (The cell {stop.rstrip('.')}.)"
 
 
 MOST_OF_ERROR = 200  # characters of an error's message

@@ -35,7 +35,7 @@ class Limits:
     cell_seconds: float = 60  # of one cell, and of one judgment
     seconds: float = 600  # of the whole notebook
     memory: float = 4096  # address space of a process, which is more than it fills
-    output: float = 1  # what a notebook prints
+    output: float = 1  # what a cell prints; 20 times as much ends the notebook
     file: float = 100  # the size of a file that it writes
     disk: float = 512  # all files together; only behind walls
 

@@ -233,6 +233,7 @@ assert "SECRET" not in os.environ, os.environ["SECRET"]"""
         ("right", RIGHT, ""),
         ("wrong", {**RIGHT, "1.3": 'check("1.3", [10, 2.5, 1 / 1024])'}, ""),
         ("endless", {**RIGHT, "1.3": SLEEPER}, ""),
+        ("memory", {**RIGHT, "1.3": "raise MemoryError"}, ""),
         ("flood", RIGHT, 'while True:\n    print("x" * 10_000)'),
         ("dying", {**RIGHT, "1.4": "import os\nos._exit(1)"}, ""),
         ("typo", {"1.3": RIGHT["1.3"] + "\n1 / 0", "1.4": TYPO}, ""),
@@ -265,7 +266,7 @@ assert "SECRET" not in os.environ, os.environ["SECRET"]"""
         ("endless", "1.3", False, "not yet: the cell ran for more than 25 seconds"),
         ("endless", "1.3", False, "nothing in the notebook is called measures"),
         ("endless", "1.4", True, "Right"),
-        ("flood", "1.3", True, "Right"),
+        ("memory", "1.3", False, "not yet: the cell stops with MemoryError, and"),
         ("dying", "1.3", True, "Right"),
         ("dying", "1.4", False, "not judged: its kernel died"),
         ("typo", "1.3", True, "(The cell stops with ZeroDivisionError: division by"),
@@ -290,6 +291,12 @@ def test_a_submission_harms_only_itself(table, student, number, passed, said):
 
 
 @pytest.mark.slow
+def test_a_flood_is_no_fault_of_later_cells(table):
+    verdicts = [table[2]["flood", number].verdict for number in ("1.3", "1.4")]
+    assert verdicts == [table[2]["right", number].verdict for number in ("1.3", "1.4")]
+
+
+@pytest.mark.slow
 def test_the_tables_are_there_and_say_how_it_ran(table):
     folder, said, results = table
     rows = list(
@@ -299,12 +306,12 @@ def test_the_tables_are_there_and_say_how_it_ran(table):
     )
     assert len(rows) == len(results) and rows[0]["student"] == "blank"
     assert (folder / "verdicts.csv").read_bytes().startswith(b"\xef\xbb\xbf")
-    assert said[-1].endswith("verdicts.md.") and len(said) == 13
+    assert said[-1].endswith("verdicts.md.") and len(said) == 14
     walled = "behind walls" if limits.walls() else "without walls"
     assert walled in said[0] and walled in (folder / "verdicts.md").read_text(
         encoding="utf-8"
     )
-    assert len([*folder.iterdir()]) == 11 + 2, (
+    assert len([*folder.iterdir()]) == 12 + 2, (
         "something is left beside the submissions"
     )
 
