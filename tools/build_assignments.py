@@ -56,7 +56,7 @@ INTRO = """# Exercises: {title}
 
 From the book *A Large Language Model from Scratch*, where the chapter is; the text of the exercises is under CC BY 4.0.
 
-Fill in the cells, run them, and read what `check` says: it tells you what is wrong, as often as you like. Stuck? `hint("{first}")` gives a vague hint, `hint("{first}", 2)` and `hint("{first}", 3)` better ones. A *required* exercise gives {required} points, half of them for tests with other data than `check` uses; an *optional* one gives {optional} point on top. Do not rename what a cell asks for.
+Fill in the cells, run them, and read what `check` says: it tells you what is wrong, as often as you like. Stuck? `hint("{first}")` gives a vague hint, `hint("{first}", 2)` and `hint("{first}", 3)` better ones. A *required* exercise gives {required} points, half of them for tests with other data than `check` uses; an *optional* one gives {optional} point on top. The required ones together give {total} points, which is all that is asked for. Do not rename what a cell asks for.
 
 Run the cells of the set-up first."""
 START = """Exercises of "A Large Language Model from Scratch"
@@ -169,6 +169,7 @@ def opening(assignment: Assignment) -> list[NotebookNode]:
         first=assignment.tasks[0].number,
         required=POINTS[True],
         optional=POINTS[False],
+        total=assignment.points,
     )
     return [
         markdown(intro, "intro"),
@@ -278,7 +279,6 @@ def master_notebook(assignment: Assignment, seed: int, wheel: str) -> NotebookNo
         "autograder_files": [wheel],
         "export_cell": {"pdf": False, "run_tests": False, "ignore_log": True},
         "tests": {"ok_format": False},
-        "generate": {"points_possible": assignment.points},
     }
     config = "# ASSIGNMENT CONFIG\n" + yaml.safe_dump(settings, sort_keys=False)
     cells = [v4.new_raw_cell(config, id="config"), *opening(assignment)]
