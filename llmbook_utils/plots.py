@@ -201,7 +201,7 @@ def bar_plot(
             f"the values are {list(values.values())}; expected one or more, from 0 on"
         )
     colors = _colors_of(list(values), kinds) if kinds else PALETTE["query"]
-    plot, (axes,) = panels(height=0.9 + 0.36 * len(values))
+    plot, (axes,) = panels(height=0.9 + 0.36 * (len(values) + bool(kinds)))
     bars = axes.barh(list(values), list(values.values()), color=colors)
     axes.bar_label(bars, fmt="%.2f", padding=4)
     axes.invert_yaxis()
@@ -212,7 +212,16 @@ def bar_plot(
         patches = [
             Patch(color=c, label=kind) for kind, c in zip(kinds, BARS, strict=False)
         ]
-        axes.legend(handles=patches, frameon=False, loc="lower right")
+        # a row above the plot: inside, it would lie on the numbers of long bars
+        plot.figure.set_layout_engine("constrained")  # leaves room for a legend outside
+        plot.figure.legend(
+            handles=patches,
+            frameon=False,
+            loc="outside upper left",
+            ncols=len(patches),
+            handlelength=1,
+            columnspacing=1,
+        )
     return plot
 
 

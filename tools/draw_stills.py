@@ -22,6 +22,7 @@ FOLDER = build_site.ROOT / "_static" / "stills"
 WIDTH, HEIGHT = 720, 450
 HEAVIEST = 60_000  # bytes of a still
 MOST_PICTURES = 60  # until a widget stands still
+THEMED = "theme => document.documentElement.dataset.theme === theme"
 THEMES = {"light": "", "dark": "-dark"}
 # the column of a page is a little narrower than a still, and nothing moves while it is photographed
 VIEW = {"viewport": {"width": 756, "height": 1400}, "reduced_motion": "reduce"}
@@ -112,26 +113,35 @@ def placed(page: "Page", mount: "Locator", top: int) -> dict[str, float]:
     return {"x": left, "y": y - moved, "width": WIDTH, "height": HEIGHT}
 
 
-def photograph(browser: "Browser", url: str, name: str, theme: str) -> bytes:
-    """A widget as the site at `url` shows it when it is opened; LookupError where it is not there.
+def still(page: "Page", mount: "Locator", top: int) -> bytes:
+    """A picture of the widget when it has come to rest: three in a row are equal.
 
-    Widgets around it may still arrive and move it: pictures are taken until three in a row are equal.
+    Widgets around it may still arrive and move it. TimeoutError where it keeps moving.
     """
-    still = STILLS[name]
-    context = browser.new_context(color_scheme=theme, **VIEW)
+    pictures: list[bytes] = []
+    while len(pictures) < 3 or len(set(pictures[-3:])) > 1:
+        if len(pictures) == MOST_PICTURES:
+            raise TimeoutError(f"{page.url}: a widget keeps moving")
+        clip = placed(page, mount, top)
+        pictures.append(page.screenshot(clip=clip))
+        page.wait_for_timeout(100)
+    return pictures[-1]
+
+
+def photograph(browser: "Browser", url: str, name: str) -> dict[str, bytes]:
+    """A widget in each theme as the site at `url` shows it; LookupError where it is not there."""
+    context = browser.new_context(color_scheme="light", **VIEW)
     try:
         page = context.new_page()
-        page.goto(f"{url}{still.page}.html")
+        page.goto(f"{url}{STILLS[name].page}.html")
         page.add_style_tag(content=NOTHING_ELSE)
         mount = bring(page, name)
-        pictures: list[bytes] = []
-        while len(pictures) < 3 or len(set(pictures[-3:])) > 1:
-            if len(pictures) == MOST_PICTURES:
-                raise TimeoutError(f"{still.page}: the widget {name} keeps moving")
-            clip = placed(page, mount, still.top)
-            pictures.append(page.screenshot(clip=clip))
-            page.wait_for_timeout(100)
-        return pictures[-1]
+        pictures = {}
+        for theme in THEMES:
+            page.emulate_media(color_scheme=theme)
+            page.wait_for_function(THEMED, arg=theme)
+            pictures[theme] = still(page, mount, STILLS[name].top)
+        return pictures
     finally:
         context.close()
 
@@ -140,9 +150,9 @@ def draw(names: list[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
     with serve.served(build_site.HTML) as url, chrome.opened() as browser:
         for name in names:
-            for theme, suffix in THEMES.items():
-                path: Path = FOLDER / f"{name}{suffix}.png"
-                path.write_bytes(packed(photograph(browser, url, name, theme)))
+            for theme, picture in photograph(browser, url, name).items():
+                path: Path = FOLDER / f"{name}{THEMES[theme]}.png"
+                path.write_bytes(packed(picture))
                 print(
                     f"{path.relative_to(build_site.ROOT)}: {path.stat().st_size} bytes"
                 )

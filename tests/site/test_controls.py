@@ -1,16 +1,23 @@
 """What a reader operates on a page besides its widgets: search, theme, folds, downloads, navigation, the 404 page."""
 
 import json
+import re
 from collections.abc import Callable
+from html import unescape
+from itertools import pairwise
+from pathlib import Path
 
 import build_site
 import pytest
+from site_files import target
 
 pytestmark = pytest.mark.site
 
 PAGES = list(build_site.pages())
 NOTEBOOK = next(page for page in PAGES if (build_site.ROOT / f"{page}.ipynb").exists())
 CHAPTER = next(page for page in PAGES if page.startswith("chapters/"))
+HEADING = re.compile(r"<h1>(.*?)<")
+NEXT = re.compile(r'<a class="right-next"\s+href="([^"]+)"')
 THEME = "document.documentElement.dataset.theme"
 MODE = "document.documentElement.dataset.mode"
 
@@ -21,18 +28,24 @@ def test_the_bare_address_leads_to_the_front_page(page: object) -> None:
     assert page.log.missing == page.log.outside == []
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_search_finds_a_page_by_its_words(page: object, name: str) -> None:
-    page.goto(f"{name}.html")
-    words = page.locator("article h1").first.inner_text().split()[-4:]
+def test_the_search_dialog_opens_by_keyboard_and_finds(page: object) -> None:
+    page.goto(f"{CHAPTER}.html")
     page.keyboard.press("Control+k")
-    page.locator("#pst-search-dialog input").fill(
-        " ".join(word for word in words if word.isalpha())
-    )
+    page.locator("#pst-search-dialog input").fill("language models")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/search.html?q=*")
-    # the results come one after another
-    page.locator(f"#search-results li a[href*='{name}.html']").first.wait_for()
+    page.wait_for_url("**/search.html?q=language+models*")
+    page.locator(f"#search-results li a[href*='{CHAPTER}.html']").first.wait_for()
+    assert page.log.console == page.log.outside == []
+
+
+def test_search_finds_each_page_by_its_words(page: object, site: Path) -> None:
+    page.goto("search.html?q=attention")
+    page.locator("#search-results li").first.wait_for()
+    for name in PAGES:
+        title = HEADING.search((site / f"{name}.html").read_text(encoding="utf-8"))[1]
+        words = [word for word in unescape(title).split()[-4:] if word.isalpha()]
+        page.locator("main form.bd-search input").fill(" ".join(words))
+        page.locator(f"#search-results li a[href*='{name}.html']").first.wait_for()
     assert page.log.console == page.log.outside == []
 
 
@@ -92,11 +105,13 @@ def test_the_narrow_page_has_its_navigation_behind_a_button(
     page.wait_for_url(f"**/{PAGES[-1]}.html")
 
 
-def test_next_leads_through_the_whole_book(page: object) -> None:
-    page.goto(f"{PAGES[0]}.html")
-    for name in PAGES[1:]:
-        page.locator("a.right-next").click()
-        page.wait_for_url(f"**/{name}.html")
+def test_next_leads_through_the_whole_book(page: object, site: Path) -> None:
+    for name, following in pairwise(f"{page}.html" for page in PAGES):
+        link = NEXT.search((site / name).read_text(encoding="utf-8"))[1]
+        assert target(site, name, link) == (site / following, "")
+    page.goto(f"{PAGES[-2]}.html")
+    page.locator("a.right-next").click()
+    page.wait_for_url(f"**/{PAGES[-1]}.html")
     assert page.locator("a.right-next").count() == 0
 
 

@@ -11,6 +11,7 @@ from typing import ClassVar
 import pytest
 import serve
 from firefox import NO_FIREFOX, Firefox, find_firefox, started
+from hands import TURNS, operate
 from other_browsers import PAGES, assert_stands
 
 pytestmark = pytest.mark.site
@@ -38,6 +39,15 @@ def test_a_page_stands_and_its_model_replies(
     assert {url for url in firefox.requests if not url.startswith(site_url)} <= {
         url for url in firefox.requests if url.startswith(("data:", "blob:"))
     }
+
+
+@pytest.mark.parametrize(("name", "size"), TURNS)
+def test_each_widget_is_operated_in_every_way(
+    firefox: Firefox, site_url: str, name: str, size: str
+) -> None:
+    firefox.log.clear()
+    operate(firefox, site_url, name, size)
+    assert firefox.log == []
 
 
 # presses Continue, and gives what the widget says once one of the words is there

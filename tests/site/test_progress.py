@@ -80,6 +80,10 @@ def test_a_question_counts_when_it_was_right_once(page: Page) -> None:
         expect(page.locator(f"#progress-table {ROW} td").nth(1)).to_have_text(counted)
         page.go_back()
         mount.scroll_into_view_if_needed()
+        said = "tried this one" if counted[0] == "0" else "answered this one right"
+        expect(mount.get_by_role("status")).to_have_text(f"You have {said} before.")
+    wrong.check()
+    expect(mount.get_by_role("status")).to_contain_text("Not this one")
 
 
 def test_an_exercise_on_the_page_counts(page: Page) -> None:
@@ -95,6 +99,9 @@ def test_an_exercise_on_the_page_counts(page: Page) -> None:
     expect(mount.get_by_role("status")).to_contain_text("Right")
     page.goto("course/progress.html")
     expect(page.locator(f"#progress-table {ROW} td").nth(2)).to_have_text("1 of 6")
+    page.goto(f"{CHAPTER}.html")
+    mount.scroll_into_view_if_needed()
+    expect(mount.get_by_role("status")).to_have_text("You have solved this one before.")
 
 
 def test_a_file_of_the_notebooks_is_added(page: Page, tmp_path: Path) -> None:

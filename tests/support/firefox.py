@@ -25,11 +25,24 @@ PREFERENCES = {
     "app.normandy.enabled": False,
     "app.update.enabled": False,
     "browser.shell.checkDefaultBrowser": False,
+    # a machine without a touch screen takes touches, too
+    "dom.w3c_touch_events.enabled": 1,
     "datareporting.policy.dataSubmissionEnabled": False,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
 }
 START = 60  # seconds
+DRAG = 30  # milliseconds from one place to the next
+# keys by their names, as WebDriver writes them
+KEYS = {
+    "Control": "\ue009",
+    "Tab": "\ue004",
+    "Enter": "\ue007",
+    "Space": " ",
+    "End": "\ue010",
+    "Home": "\ue011",
+    "ArrowRight": "\ue014",
+}
 
 
 def find_firefox() -> str | None:
@@ -48,9 +61,11 @@ class Firefox:
         self.ids = itertools.count(1)
         self.log: list[str] = []
         self.requests: list[str] = []
+        # pages that were left: they may tell of a file that they gave up
+        self.left: set[str] = set()
         self.send("session.new", capabilities={})
-        tree = self.send("browsingContext.getTree")
-        self.tab = tree["contexts"][0]["context"]
+        # the tab that it starts with never gets the focus: a key on a button would do nothing
+        self.tab = self.open_tab()
         events = ["log.entryAdded", "network.beforeRequestSent"]
         self.send("session.subscribe", events=events)
 
@@ -71,7 +86,11 @@ class Firefox:
         params = event.get("params", {})
         if event.get("method") == "network.beforeRequestSent":
             self.requests.append(params["request"]["url"])
-        elif event.get("method") == "log.entryAdded" and params["level"] == "error":
+        elif (
+            event.get("method") == "log.entryAdded"
+            and params["level"] == "error"
+            and params["source"]["realm"] not in self.left
+        ):
             self.log.append(f"{params['type']}: {params['text']}")
 
     def open_tab(self) -> str:
@@ -86,6 +105,8 @@ class Firefox:
         self.send("browsingContext.setViewport", context=self.tab, viewport=viewport)
 
     def goto(self, url: str) -> None:
+        found = self.send("script.getRealms", context=self.tab, type="window")
+        self.left |= {realm["realm"] for realm in found["realms"]}
         self.send(
             "browsingContext.navigate", context=self.tab, url=url, wait="complete"
         )
@@ -103,6 +124,41 @@ class Firefox:
         if found["type"] == "exception":
             raise RuntimeError(found["exceptionDetails"]["text"])
         return json.loads(found["result"]["value"])
+
+    def _act(self, **source: Any) -> None:
+        self.send("input.performActions", context=self.tab, actions=[source])
+
+    def point(self, way: str, *places: list[float]) -> None:
+        """Press at the first place, go on to the others, and let go, with a "mouse" or by "touch"."""
+        (x, y), *others = places
+        moves = [
+            {"type": "pointerMove", "x": x, "y": y, "duration": DRAG} for x, y in others
+        ]
+        self._act(
+            type="pointer",
+            id=way,
+            parameters={"pointerType": way},
+            actions=[
+                {"type": "pointerMove", "x": x, "y": y},
+                {"type": "pointerDown", "button": 0},
+                *moves,
+                {"type": "pointerUp", "button": 0},
+            ],
+        )
+
+    def _type(self, events: list[tuple[str, str]]) -> None:
+        actions = [{"type": type, "value": value} for type, value in events]
+        self._act(type="key", id="keyboard", actions=actions)
+
+    def press(self, keys: str) -> None:
+        """Press a key by its name, or several at once: "Control+a"."""
+        values = [KEYS.get(key, key) for key in keys.split("+")]
+        downs = [("keyDown", value) for value in values]
+        self._type(downs + [("keyUp", value) for value in reversed(values)])
+
+    def write(self, text: str) -> None:
+        """Type a text with the keyboard."""
+        self._type([(type, value) for value in text for type in ("keyDown", "keyUp")])
 
 
 def listening(process: subprocess.Popen[str]) -> str:

@@ -336,19 +336,21 @@ def test_bars_stand_in_order_with_their_numbers():
 def test_bars_of_one_kind_share_a_color_that_the_legend_names():
     values = {"chance": 8.0, "bigram": 2.1, "mini": 1.9, "unigram": 2.9}
     kinds = {"counts": ["unigram", "bigram"], "trained": ["mini"], "none": ["chance"]}
-    (axes,) = bar_plot(values, "bits", kinds).figure.axes
-    named = dict(
-        zip(
-            (t.get_text() for t in axes.get_legend().texts),
-            axes.get_legend().legend_handles,
-            strict=True,
-        )
-    )
+    figure = bar_plot(values, "bits", kinds).figure
+    (axes,), (legend,) = figure.axes, figure.legends
+    labels = [text.get_text() for text in legend.texts]
+    named = dict(zip(labels, legend.legend_handles, strict=True))
     shown = dict(zip(values, axes.patches, strict=True))
     for kind, members in kinds.items():
         for name in members:
             assert shown[name].get_facecolor() == named[kind].get_facecolor()
     assert len({bar.get_facecolor() for bar in shown.values()}) == len(kinds)
+    figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    assert not any(
+        box.overlaps(one.get_window_extent()) for one in (*axes.texts, *axes.patches)
+    )
+    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
 
 
 @pytest.mark.parametrize(

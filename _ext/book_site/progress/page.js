@@ -91,6 +91,21 @@ function noteAnswers() {
   });
 }
 
+/** Tell a widget how it was answered on an earlier visit. @param {Element} widget */
+function tell(widget) {
+  const { bwKnown = "" } = /** @type {HTMLElement} */ (widget).dataset;
+  const { questions, exercises } = load();
+  const right = bwKnown in exercises || questions[HERE]?.[nameOf(bwKnown)];
+  if (right === undefined) return;
+  widget.dispatchEvent(new CustomEvent("llmbook:known", { detail: { right } }));
+}
+
+function tellWidgets() {
+  const tellIn = (part) => part.querySelectorAll("[data-bw-known]").forEach(tell);
+  document.addEventListener("llmbook:mounted", ({ target }) => tellIn(target));
+  tellIn(document);
+}
+
 /** @type {Page[]} */
 let pages = [];
 
@@ -158,6 +173,7 @@ async function start() {
   addButtons(show);
   addEventListener("storage", () => show(load()));
   noteAnswers();
+  tellWidgets();
   const here = pages.find(({ page }) => page === HERE);
   if (!here) return;
   noteSections(here.sections);

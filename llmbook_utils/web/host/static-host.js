@@ -141,6 +141,7 @@ export async function mount(root) {
   root.append(el);
   if (fallback) printed.push({ root, el, fallback });
   root.dataset.bwReady = "1";
+  root.dispatchEvent(new CustomEvent("llmbook:mounted", { bubbles: true }));
   return model;
 }
 

@@ -1,6 +1,7 @@
 /** An exercise that is worked out by hand, answered on the page: a field for each number. */
 import { judge, readNumber } from "../parts/by-hand.js";
 import { frame, h, opensOn, uniqueId } from "../parts/dom.js";
+import { whenKnown } from "../parts/record.js";
 
 class ByHand {
   constructor(model) {
@@ -18,6 +19,9 @@ class ByHand {
     );
     opensOn(this.fields[0].input, answer);
     this.element = frame(`Exercise ${this.number}: your answer`, answer, this.verdict);
+    whenKnown(this.element, this.number, () => {
+      this.verdict.textContent ||= "You have solved this one before.";
+    });
   }
 
   #field(name) {

@@ -197,7 +197,10 @@ class EmbeddingMap {
     this.left.textContent =
       parts && `Left out, because the model has no single vector for them: ${parts}.`;
     this.neighbors = null;
-    this.#drawStrip();
+    // the same words stay as they are: a chip that is being pressed must not go away
+    const ids = this.words.map(({ id }) => id).join();
+    if (ids !== this.ids) this.#drawStrip();
+    this.ids = ids;
     this.#draw();
   }
 

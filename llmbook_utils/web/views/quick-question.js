@@ -1,5 +1,6 @@
 /** Quick question: options of which one is right, each answered at once with its reason. */
 import { frame, h, opensOn, uniqueId } from "../parts/dom.js";
+import { whenKnown } from "../parts/record.js";
 
 const EMPHASIS = /\*(\S(?:[^*]*\S)?)\*/;
 
@@ -43,6 +44,12 @@ class Question {
       field,
       h("div", { class: "bw-bar" }, this.verdict, h("span", { class: "bw-gap" }), this.button),
     );
+    whenKnown(this.element, this.text, (right) => {
+      if (this.options.some(({ input }) => input.checked)) return;
+      this.verdict.textContent = right
+        ? "You have answered this one right before."
+        : "You have tried this one before.";
+    });
   }
 
   #option({ text, correct, why }, i) {
