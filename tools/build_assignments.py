@@ -56,9 +56,37 @@ INTRO = """# Exercises: {title}
 
 From the book *A Large Language Model from Scratch*, where the chapter is; the text of the exercises is under CC BY 4.0.
 
-Fill in the cells, run them, and read what `check` says: it tells you what is wrong, as often as you like. Stuck? `hint("{first}")` gives a vague hint, `hint("{first}", 2)` and `hint("{first}", 3)` better ones. A *required* exercise gives {required} points, half of them for tests with other data than `check` uses; an *optional* one gives {optional} point on top. Do not rename what a cell asks for.
+Fill in the cells, run them, and read what `check` says: it tells you what is wrong, as often as you like. Stuck? `hint("{first}")` gives a vague hint, `hint("{first}", 2)` and `hint("{first}", 3)` better ones. A *required* exercise gives {required} points, half of them for tests with other data than `check` uses; an *optional* one gives {optional} point on top. The required ones together give {total} points, which is all that is asked for. Do not rename what a cell asks for.
 
 Run the cells of the set-up first."""
+START = """Exercises of "A Large Language Model from Scratch"
+
+Here are a notebook for each chapter and the book's library. You need Python 3.11 or newer.
+
+1. Open a terminal in this folder, and install, once:
+
+     python3 -m venv env
+     env/bin/pip install jupyterlab {wheel}
+
+   On Windows:
+
+     py -m venv env
+     env\\Scripts\\pip install jupyterlab {wheel}
+
+   This fetches PyTorch, which is large. On Linux, put this at the end of the second line for a
+   smaller build: --extra-index-url https://download.pytorch.org/whl/cpu
+
+2. Start, each time:
+
+     env/bin/jupyter lab            (on Windows: env\\Scripts\\jupyter lab)
+
+   Open the notebook of your chapter, run the cells of the set-up, fill in an answer, run it, and
+   read what the check says. No exercise needs a network.
+
+3. Hand in: choose "Restart Kernel and Run All Cells" in the menu "Run" and see that the checks
+   still say what they said, save, and hand in the .ipynb file. Leave the cells of the answers
+   where they are; cells of your own may stand between them.
+"""
 TEST = '''""" # BEGIN TEST CONFIG
 hidden: {hidden}
 points: {points}
@@ -141,6 +169,7 @@ def opening(assignment: Assignment) -> list[NotebookNode]:
         first=assignment.tasks[0].number,
         required=POINTS[True],
         optional=POINTS[False],
+        total=assignment.points,
     )
     return [
         markdown(intro, "intro"),
@@ -179,6 +208,7 @@ def student_notebook(
         "llmbook": {
             "assignment": assignment.name,
             "exercises": [task.number for task in assignment.tasks],
+            "required": [task.number for task in assignment.tasks if task.required],
         },
         "otter": {"assignment_name": assignment.name},  # so that the zip takes it too
     }
@@ -249,7 +279,6 @@ def master_notebook(assignment: Assignment, seed: int, wheel: str) -> NotebookNo
         "autograder_files": [wheel],
         "export_cell": {"pdf": False, "run_tests": False, "ignore_log": True},
         "tests": {"ok_format": False},
-        "generate": {"points_possible": assignment.points},
     }
     config = "# ASSIGNMENT CONFIG\n" + yaml.safe_dump(settings, sort_keys=False)
     cells = [v4.new_raw_cell(config, id="config"), *opening(assignment)]
@@ -297,6 +326,24 @@ def build_wheel(folder: Path) -> Path:
     return wheel
 
 
+@contextlib.contextmanager
+def plain_kernels() -> Iterator[None]:
+    """Kernels of no user's own settings, which do not warn of the network that they run on."""
+    before = os.environ.get("IPYTHONDIR")
+    with tempfile.TemporaryDirectory() as folder:
+        profile = Path(folder) / "profile_default"
+        profile.mkdir()
+        settings = "c.IPKernelApp.log_level = 'ERROR'\n"
+        (profile / "ipython_kernel_config.py").write_text(settings, encoding="utf-8")
+        os.environ["IPYTHONDIR"] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop("IPYTHONDIR")
+            if before is not None:
+                os.environ["IPYTHONDIR"] = before
+
+
 def assign(
     assignment: Assignment, folder: Path, wheel: Path, seed: int, run_tests: bool
 ) -> None:
@@ -338,10 +385,11 @@ def write_assignment(
 
 
 def student_zip(folder: Path, chosen: list[Assignment], wheel: Path) -> Path:
-    """The notebooks of all assignments and the library, for a class without a network."""
+    """The notebooks of all assignments, the library, and what to do with them."""
     path = folder / "students.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(wheel, wheel.name)
+        archive.writestr("START.txt", START.format(wheel=wheel.name))
         for one in chosen:
             archive.write(folder / one.name / f"{one.name}.ipynb", f"{one.name}.ipynb")
     if path.stat().st_size > LARGEST:
@@ -371,8 +419,9 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     wheel = wheel or build_wheel(folder)
-    for assignment in chosen:
-        write_assignment(assignment, folder, wheel, seed, run_tests)
+    with plain_kernels():
+        for assignment in chosen:
+            write_assignment(assignment, folder, wheel, seed, run_tests)
     student_zip(folder, chosen, wheel)
     return [folder / one.name for one in chosen]
 

@@ -33,7 +33,8 @@ def main() -> None:
     )
     given = parser.parse_args()
     for name, count in build(given.folder, seed=given.seed).items():
-        print(f"{count} {name} are in {given.folder / name}")
+        what = "decks of slides" if name == "slides" else name
+        print(f"{count} {what} are in {given.folder / name}")
 
 
 if __name__ == "__main__":

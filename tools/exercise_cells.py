@@ -19,6 +19,8 @@ from llmbook_utils.grading.notebook import checked
 
 ROOT = Path(__file__).resolve().parents[1]
 SOLUTIONS = ROOT / "appendices" / "c-exercise-solutions.ipynb"
+SENTENCE = re.compile(r"(?<=[.!?]) (?=\S)")
+PLACE = re.compile(r"\bbelow the cell\b|\bthe cell below\b")  # on the page
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)\s]+\)")
 FENCE = re.compile(r"```.*?```", re.DOTALL)
 LOADS = re.compile(r"\b(?:load_\w+|get_encoding|split)\(")
@@ -225,7 +227,20 @@ def exercise_text(cells: list[NotebookNode], at: int, number: str) -> str:
     )
     parts = [cell.source for cell in cells[first:at] if cell.cell_type == "markdown"]
     text = "\n\n".join(parts)
-    return LINK.sub(r"\1", text[text.index(start) :])
+    return without_places(LINK.sub(r"\1", text[text.index(start) :]))
+
+
+def without_places(text: str) -> str:
+    """Prose without the sentences that send a reader to a cell or hints that only the page has.
+
+    >>> without_places("Two help. If not, open the cell below this exercise. Go.")
+    'Two help. Go.'
+    """
+    lines = [
+        " ".join(one for one in SENTENCE.split(line) if not PLACE.search(one))
+        for line in text.split("\n")
+    ]
+    return "\n".join(lines).strip()
 
 
 def mentioned(text: str) -> set[str]:

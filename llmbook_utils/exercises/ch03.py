@@ -701,6 +701,10 @@ def count_the_numbers(answer: Callable[[int, int, bool], int]) -> str:
         given = answer(C, H, bias)
         call = f"count({C}, {H}, {bias})"
         require(
+            isinstance(given, int | float | torch.Tensor),
+            f"{call} gives {given!r:.40}; expected a number",
+        )
+        require(
             given != 3 * C * C + 3 * C * bias,
             f"{call} gives {given}: the output projection has not been counted",
         )

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from llmbook_utils.grading.limits import MB, MIME, Limits, raise_walls, set_limits
+from llmbook_utils.grading.limits import (
+    MB,
+    MIME,
+    UNNAMED,
+    Limits,
+    raise_walls,
+    set_limits,
+)
 
 # run before the student's code: a flood ends with an error and not with a full memory,
 # and exit() ends nothing
@@ -41,6 +49,9 @@ def _limit(most):
         def __getattr__(self, name):
             return getattr(self.stream, name)
     sys.stdout, sys.stderr = Limited(sys.stdout), Limited(sys.stderr)
+    # a cell pays for its own flood, and not for that of another
+    refill = lambda *_: left.__setitem__(0, most)
+    get_ipython().events.register("pre_run_cell", refill)
 
 _limit(%d)
 del _limit
@@ -79,6 +90,7 @@ class Box:
         self.notebook = nbformat.from_dict(job["notebook"])
         self.judges = {int(at): number for at, number in job["judges"].items()}
         self.report = report
+        self.stop = ""  # how the student's last cell ended, if unfinished
 
     def say(self, **line: object) -> None:
         """Write one line, at once."""
@@ -109,10 +121,14 @@ class Box:
     async def run_cell(self, client: Client, at: int) -> str:
         """Run a cell; a sentence where nothing can run after it, else an empty one."""
         cell, number = self.notebook.cells[at], self.judges.get(at - 1)
+        seconds = f"{self.limits.cell_seconds:g} seconds"
+        if not number:
+            self.stop = ""
         try:
             await self.execute(client, cell, at)
         except CellTimeoutError:
-            seconds = f"{self.limits.cell_seconds:g} seconds"
+            if not number:
+                self.stop = f"ran for more than {seconds} and was interrupted"
             if number:
                 self.say(
                     number=number, passed=False, message=f"not yet: {LONG % seconds}"
@@ -123,6 +139,8 @@ class Box:
             return FLOOD if client.flooded else DEAD
         if number:
             self.say_verdict(cell, number)
+        elif not self.stop:
+            self.stop = error_in(cell)
         return ""
 
     async def execute(self, client: Client, cell: NotebookNode, at: int) -> None:
@@ -159,9 +177,37 @@ class Box:
             found = output.get("data", {}).get(MIME, {})
             if found.get("token") == self.token and found.get("number") == number:
                 passed, message = bool(found["passed"]), str(found["message"])
+                message = with_stop(message, self.stop)
                 self.say(number=number, passed=passed, message=message)
 
 
+def error_in(cell: NotebookNode) -> str:
+    """How a cell stopped, such as `stops with SyntaxError: …`; empty if it did not."""
+    for output in cell.outputs:
+        if output.output_type == "error":
+            said = f"{output.ename}: {output.evalue}".splitlines()[0][:MOST_OF_ERROR]
+            said = said.removesuffix(": ")  # some errors say no more than their name
+            # a kernel's name for a cell is that of a temporary file
+            return "stops with " + re.sub(r"\([^() ]+, (line \d+)\)", r"(\1)", said)
+    return ""
+
+
+def with_stop(message: str, stop: str) -> str:
+    """A verdict with what happened in the cell that was to answer, if that matters.
+
+    >>> with_stop("not started yet: nothing is called f.", "stops with E: no")
+    'not yet: the cell stops with E: no, and nothing is called f.'
+    >>> with_stop("Right.", "stops with E: no")
+    'Right. (The cell stops with E: no.)'
+    """
+    if not stop:
+        return message
+    if message.startswith(UNNAMED + "nothing"):
+        return f"not yet: the cell {stop}, and {message.removeprefix(UNNAMED)}"
+    return f"{message} (The cell {stop.rstrip('.')}.)"
+
+
+MOST_OF_ERROR = 200  # characters of an error's message
 FLOOD = "it put out far more than is allowed"
 DEAD = "its kernel died: it ended itself, or wanted too much memory"
 LONG = "judging the answer took more than %s; does it end?"

@@ -18,7 +18,13 @@ import psutil
 
 from llmbook_utils.files.whole import write_whole
 from llmbook_utils.grading.limits import BOX, MB, Limits, environment, walls
-from llmbook_utils.grading.notebook import Unreadable, exercises_in, read, with_judges
+from llmbook_utils.grading.notebook import (
+    Unreadable,
+    exercises_in,
+    read,
+    required_in,
+    with_judges,
+)
 from llmbook_utils.grading.table import Result, as_csv, as_markdown
 
 LUGGAGE = 50 * MB  # of the files beside a student's notebook, all together
@@ -32,6 +38,11 @@ class Submission:
     student: str
     notebook: Path
     folder: Path | None
+
+    @property
+    def name(self) -> str:
+        """The student, with the notebook where a folder may hold several."""
+        return f"{self.student} ({self.notebook.name})" if self.folder else self.student
 
 
 def submissions(folder: Path) -> list[Submission]:
@@ -84,14 +95,15 @@ def grade(
     for at, one in enumerate(found, 1):
         own = graded(one, limits, seed)
         passed = sum(result.passed for result in own)
-        say(f"{at} of {len(found)}: {one.student}, {passed} passed")
+        say(f"{at} of {len(found)}: {one.name}, {passed} passed")
         results += own
     results = with_gaps(results)
-    for name, text in zip(
-        NAMES, (as_csv(results), as_markdown(results, note)), strict=True
-    ):
+    # a spreadsheet takes a CSV file for UTF-8 only if it begins with the mark of it
+    texts = (f"\ufeff{as_csv(results)}", as_markdown(results, note))
+    for name, text in zip(NAMES, texts, strict=True):
         # half a character in one verdict must not cost the others
         write_whole(place / name, text.encode(errors="backslashreplace"))
+    say(f"The verdicts are in {' and '.join(str(place / name) for name in NAMES)}.")
     return results
 
 
@@ -108,13 +120,17 @@ OPEN = (
 def graded(one: Submission, limits: Limits, seed: int | None) -> list[Result]:
     """The results of one submission, whatever it does."""
 
+    required: set[str] = set()
+
     def result(number: str, passed: bool, verdict: str) -> Result:
-        return Result(one.student, one.notebook.name, number, passed, verdict)
+        name, wanted = one.notebook.name, number in required
+        return Result(one.student, name, number, passed, verdict, wanted)
 
     try:
         notebook = read(one.notebook)
     except Unreadable as error:
         return [result("", False, f"not judged: {error}")]
+    required |= required_in(notebook)
     asked, token = exercises_in(notebook), f"_{secrets.token_hex(12)}"
     if not asked:
         return [result("", False, "not judged: the notebook has none of the exercises")]

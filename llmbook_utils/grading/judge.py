@@ -14,7 +14,7 @@ from typing import Any
 
 from IPython.display import display
 
-from llmbook_utils.grading.limits import MIME
+from llmbook_utils.grading.limits import MIME, UNNAMED
 
 FRAMEWORK = "llmbook_utils.exercises"
 
@@ -28,7 +28,7 @@ def judge(
         value = answer()
     except NameError as error:
         name = getattr(error, "name", None) or "the name that is asked for"
-        message = f"not started yet: nothing in the notebook is called {name}."
+        message = f"{UNNAMED}nothing in the notebook is called {name}."
     except Exception as error:
         message = f"not yet: the answer stops with {type(error).__name__}: {error}"
     else:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 MB = 2**20
 MIME = "application/vnd.llmbook.verdict+json"  # what a judge shows
+UNNAMED = "not started yet: "  # how it begins where the answer's name is missing
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"]
 UNSHARE += ["--kill-child", "--mount-proc", "--net"]
 BOX = [sys.executable, "-m", "llmbook_utils.grading.box"]
@@ -34,7 +35,7 @@ class Limits:
     cell_seconds: float = 60  # of one cell, and of one judgment
     seconds: float = 600  # of the whole notebook
     memory: float = 4096  # address space of a process, which is more than it fills
-    output: float = 1  # what a notebook prints
+    output: float = 1  # what a cell prints; 20 times as much ends the notebook
     file: float = 100  # the size of a file that it writes
     disk: float = 512  # all files together; only behind walls
 

@@ -14,6 +14,8 @@ from nbformat import NotebookNode, v4
 LARGEST = 20_000_000  # bytes of a notebook that is read at all
 NUMBER = re.compile(r"""check\(\s*["']((?:\d{1,2}|[A-Z])\.\d+)["']""")
 
+REQUIRED = re.compile(r"^### Exercise ([\dA-Z]+\.\d+): .*\s+\*Required\.\*", re.M)
+
 
 class Unreadable(Exception):
     """A file that is no notebook, with a sentence that says why."""
@@ -48,6 +50,15 @@ def exercises_in(notebook: NotebookNode) -> list[str]:
         return [str(number) for number in made_for]
     found = [number for cell in notebook.cells for number in numbers_of(cell)]
     return list(dict.fromkeys(found))
+
+
+def required_in(notebook: NotebookNode) -> set[str]:
+    """The exercises that a notebook calls required, in its metadata or its texts."""
+    made_for = notebook.metadata.get("llmbook", {}).get("required")
+    if isinstance(made_for, list):
+        return {str(number) for number in made_for}
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    return {number for text in texts for number in REQUIRED.findall(text)}
 
 
 def numbers_of(cell: NotebookNode) -> list[str]:

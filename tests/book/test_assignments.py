@@ -7,6 +7,7 @@ import ast
 import functools
 import importlib
 import json
+import os
 import re
 import zipfile
 
@@ -21,6 +22,7 @@ from build_assignments import (
     student_notebook,
 )
 from exercise_cells import ROOT, read_names
+from nbclient import NotebookClient
 
 from llmbook_utils.exercises import check, module_of, registered
 
@@ -63,6 +65,9 @@ def test_an_exercise_is_taken_from_the_page_as_it_stands(number):
     assert task.text.startswith(f"### Exercise {number}:")
     assert "](../" not in task.text and "](#" not in task.text, (
         "a link leads out of the notebook"
+    )
+    assert not re.search(r"cell below|below the cell|corpus above", task.text), (
+        "what is meant stands on the page only"
     )
     assert task.required == ("*Required.*" in task.text)
 
@@ -212,7 +217,7 @@ def test_the_zip_holds_tests_library_and_points(built):
         settings = json.loads(archive.read("otter_config.json"))
         environment = archive.read("environment.yml").decode()
         tests = {n: archive.read(n).decode() for n in names if n.startswith("tests/")}
-    assert settings["points_possible"] == assignment(name).points
+    assert "points_possible" not in settings, "otter would scale what was earned by it"
     assert settings["assignment_name"] == name
     (wheel,) = [n for n in names if n.endswith(".whl")]
     assert f"/autograder/source/{wheel}" in environment
@@ -235,6 +240,21 @@ def test_students_get_no_hidden_test_and_no_solution(built):
     assert archive.stat().st_size <= build_assignments.LARGEST
     names = zipfile.ZipFile(archive).namelist()
     assert f"{NAMES[0]}.ipynb" in names and not [n for n in names if "solution" in n]
+    (wheel,) = [name for name in names if name.endswith(".whl")]
+    start = zipfile.ZipFile(archive).read("START.txt").decode()
+    assert start.count(f"pip install jupyterlab {wheel}\n") == 2
+
+
+@pytest.mark.slow
+def test_kernels_of_the_build_are_silent_and_nobodys_own(capfd, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", "/before")
+    cell = nbformat.v4.new_code_cell("get_ipython().ipython_dir")
+    with build_assignments.plain_kernels():
+        folder = os.environ["IPYTHONDIR"]
+        NotebookClient(nbformat.v4.new_notebook(cells=[cell])).execute()
+    assert folder in cell.outputs[0].data["text/plain"] and folder != "/before"
+    assert os.environ["IPYTHONDIR"] == "/before" and not os.path.exists(folder)
+    assert "WARNING" not in capfd.readouterr().err
 
 
 def test_a_chapter_that_is_none_is_refused(tmp_path):
@@ -258,18 +278,19 @@ def wrong_cells(name: str) -> dict[str, str]:
     return cells
 
 
-def graded(folder, notebook) -> dict[str, object]:
-    """Otter's result for each question."""
+def otter_run(path, folder, to: str | None = None):
+    """What otter finds in a notebook; results.json goes `to` a folder."""
     from otter.run import main
 
+    zipped = str(folder / "autograder.zip")
+    return main(str(path), autograder=zipped, output_dir=to, no_logo=True)
+
+
+def graded(folder, notebook) -> dict[str, object]:
+    """Otter's result for each question."""
     path = folder / "submission.ipynb"
     nbformat.write(notebook, path)
-    results = main(
-        str(path),
-        autograder=str(folder / "autograder.zip"),
-        output_dir=None,
-        no_logo=True,
-    )
+    results = otter_run(path, folder)
     return {name: results.results[name] for name in results.results}
 
 
@@ -307,6 +328,21 @@ def test_otter_gives_the_scores_and_the_sentences_of_the_judges(
                 )
                 said = "not started yet" if kind == "blank" else steady(said.message)
                 assert said in steady(case.message), f"{task.number}: {case.message}"
+
+
+@pytest.mark.slow
+def test_optional_exercises_that_are_left_out_cost_nothing(built, tmp_path):
+    name, path = NAMES[0], tmp_path / "required.ipynb"
+    chosen = [task for task in assignment(name).tasks if task.required]
+    asked = student_notebook(
+        assignment(name), {task.number: solution_of(task) for task in chosen}
+    )
+    nbformat.write(asked, path)
+    otter_run(path, built(name), to=str(tmp_path))
+    found = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    points = sum(test.get("score", 0) for test in found["tests"])
+    assert found.get("score", points) == points == assignment(name).points
+    assert f"together give {points:g} points" in asked.cells[0].source
 
 
 def steady(message: str) -> str:

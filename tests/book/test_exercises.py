@@ -426,3 +426,13 @@ def test_checks_know_nothing_of_the_solutions():
             for alias in node.names
         ]
         assert not [name for name in imported if name and "solution" in name], path
+
+
+def test_a_count_that_is_no_number_is_not_compared():
+    class Anything:
+        def __eq__(self, other):
+            return True
+
+    for given, shown in (("588", "'588'"), (None, "None"), (Anything(), "<")):
+        message = check("3.9", lambda *_, given=given: given).message
+        assert f"gives {shown}" in message and message.endswith("expected a number")

@@ -18,6 +18,7 @@ from llmbook_utils.grading.notebook import (
     answer_of,
     exercises_in,
     read,
+    required_in,
     with_judges,
 )
 from llmbook_utils.grading.table import Result, as_csv, as_markdown
@@ -35,6 +36,7 @@ BLANK = {
     "1.3": 'measures = None\ncheck("1.3", measures)',
     "1.4": 'def coverage(words, test, n):\n    pass\n\ncheck("1.4", coverage)',
 }
+TYPO = RIGHT["1.4"].replace("n):", "n)")
 SLEEPER = "import time\nwhile True:\n    time.sleep(1)"
 FAKE = """
 import llmbook_utils.exercises as framework
@@ -154,7 +156,7 @@ def test_limits_are_above_zero():
 
 
 RESULTS = [
-    Result("ann", "ann.ipynb", "1.1", True, "Right."),
+    Result("ann", "ann.ipynb", "1.1", True, "Right.", required=True),
     Result("ann", "ann.ipynb", "1.2", False, "not yet: a | b <script> `x_y`"),
     Result("=ben", "b.ipynb", "1.1", False, "not started yet."),
 ]
@@ -162,14 +164,44 @@ RESULTS = [
 
 def test_the_table_has_a_line_for_each_and_no_formulas():
     rows = list(csv.reader(as_csv(RESULTS).splitlines()))
-    assert rows[0] == ["student", "notebook", "exercise", "passed", "verdict"]
-    assert rows[1][3:] == ["yes", "Right."] and rows[3][0] == "'=ben"
+    assert ",".join(rows[0]) == "student,notebook,exercise,required,passed,verdict"
+    assert rows[1][3:] == ["yes", "yes", "Right."] and rows[3][0] == "'=ben"
+    assert [row[3] for row in rows[2:]] == ["no", "no"]
 
 
 def test_the_markdown_shows_marks_and_sentences():
     text = as_markdown(RESULTS, "A note.")
-    assert "| ann | ✓ | ✗ | 1 |" in text and "| =ben | – | – | 0 |" in text
-    assert "- 1.2: not yet: a \\| b &lt;script>" in text
+    assert "| student | **1.1** | 1.2 | required passed | passed |" in text
+    assert "| ann | ✓ | ✗ | 1 of 1 | 1 |" in text
+    assert "| =ben | – | – | 0 of 1 | 0 |" in text
+    assert "- 1.2: not yet: a \\| b &lt;script>" in text and "###" not in text
+
+
+def test_the_best_counts_of_what_a_student_hands_in_twice():
+    again = [
+        Result("ann", "03 (1).ipynb", "1.1", True, "Right."),
+        Result("ann", "03.ipynb", "1.1", False, "not yet: no."),
+        Result("ann", "03.ipynb", "1.2", False, "not yet: no."),
+        Result("ann", "03.ipynb.ipynb", "1.2", False, "not started yet."),
+    ]
+    for results in (again, again[::-1]):
+        text = as_markdown(results, "A note.")
+        assert "| ✓ |" in text and "| ✗ |" in text and "–" not in text.partition("|")[2]
+        assert "### 03 (1).ipynb\n\n- 1.1: Right." in text
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_required_exercises_are_those_that_the_notebook_calls_so(made):
+    found = v4.new_notebook(
+        cells=[
+            v4.new_markdown_cell("### Exercise 1.3: Bits\n\n*Required.* *By hand.* A"),
+            v4.new_markdown_cell("### Exercise A.4: Cover\n\n*Optional.* *Required.*"),
+            v4.new_markdown_cell("### Exercise A.14: It\n*Required.* B"),
+        ]
+    )
+    if made:
+        found.metadata["llmbook"] = {"required": ["1.1"]}
+    assert required_in(found) == ({"1.1"} if made else {"1.3", "A.14"})
 
 
 def test_half_a_character_costs_no_table(tmp_path, monkeypatch):
@@ -201,8 +233,11 @@ assert "SECRET" not in os.environ, os.environ["SECRET"]"""
         ("right", RIGHT, ""),
         ("wrong", {**RIGHT, "1.3": 'check("1.3", [10, 2.5, 1 / 1024])'}, ""),
         ("endless", {**RIGHT, "1.3": SLEEPER}, ""),
+        ("memory", {**RIGHT, "1.3": "raise MemoryError"}, ""),
         ("flood", RIGHT, 'while True:\n    print("x" * 10_000)'),
         ("dying", {**RIGHT, "1.4": "import os\nos._exit(1)"}, ""),
+        ("typo", {"1.3": RIGHT["1.3"] + "\n1 / 0", "1.4": TYPO}, ""),
+        ("slow", {**RIGHT, "1.3": f"{RIGHT['1.3']}\n{SLEEPER}"}, ""),
         ("deleting", RIGHT, deleting if limits.walls() else ""),
         ("fake", {"1.3": FAKE, "1.4": 'print("Exercise 1.4: Right.")'}, ""),
     ):
@@ -228,11 +263,21 @@ assert "SECRET" not in os.environ, os.environ["SECRET"]"""
         ("right", "1.4", True, "Right: known by one text"),
         ("wrong", "1.3", False, "not yet: "),
         ("wrong", "1.4", True, "Right"),
+        ("endless", "1.3", False, "not yet: the cell ran for more than 25 seconds"),
         ("endless", "1.3", False, "nothing in the notebook is called measures"),
         ("endless", "1.4", True, "Right"),
-        ("flood", "1.3", True, "Right"),
+        ("memory", "1.3", False, "not yet: the cell stops with MemoryError, and"),
         ("dying", "1.3", True, "Right"),
         ("dying", "1.4", False, "not judged: its kernel died"),
+        ("typo", "1.3", True, "(The cell stops with ZeroDivisionError: division by"),
+        (
+            "typo",
+            "1.4",
+            False,
+            "not yet: the cell stops with SyntaxError: expected ':' (line 1), and nothing",
+        ),
+        ("slow", "1.3", True, "(The cell ran for more than 25 seconds and was int"),
+        ("slow", "1.4", True, "Right: known by one text"),
         ("deleting", "1.3", True, "Right"),
         ("deleting", "1.4", True, "Right"),
         ("fake", "1.3", False, "not yet: "),
@@ -246,19 +291,29 @@ def test_a_submission_harms_only_itself(table, student, number, passed, said):
 
 
 @pytest.mark.slow
+def test_a_flood_is_no_fault_of_later_cells(table):
+    verdicts = [table[2]["flood", number].verdict for number in ("1.3", "1.4")]
+    assert verdicts == [table[2]["right", number].verdict for number in ("1.3", "1.4")]
+
+
+@pytest.mark.slow
 def test_the_tables_are_there_and_say_how_it_ran(table):
     folder, said, results = table
     rows = list(
         csv.DictReader(
-            (folder / "verdicts.csv").read_text(encoding="utf-8").splitlines()
+            (folder / "verdicts.csv").read_text(encoding="utf-8-sig").splitlines()
         )
     )
-    assert len(rows) == len(results)
+    assert len(rows) == len(results) and rows[0]["student"] == "blank"
+    assert (folder / "verdicts.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    assert said[-1].endswith("verdicts.md.") and len(said) == 14
     walled = "behind walls" if limits.walls() else "without walls"
     assert walled in said[0] and walled in (folder / "verdicts.md").read_text(
         encoding="utf-8"
     )
-    assert len([*folder.iterdir()]) == 9 + 2, "something is left beside the submissions"
+    assert len([*folder.iterdir()]) == 12 + 2, (
+        "something is left beside the submissions"
+    )
 
 
 @pytest.mark.slow
