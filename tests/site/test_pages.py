@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import axe_playwright_python
 import build_site
 import pytest
-from browser import Log
+from browser import SHIFT, Log
 from playwright.sync_api import TimeoutError
 
 pytestmark = pytest.mark.site
@@ -116,11 +116,6 @@ SETTLE = """async () => {
   for (let i = 0; i < 200 && near.some(e => !e.dataset.bwReady && !e.dataset.bwError); i += 1) await wait(50);
   if (near.length) await wait(100);
 }"""
-SHIFT = """() => new Promise(resolve => {
-  const add = (sum, { value }) => sum + value;
-  new PerformanceObserver(list => resolve(list.getEntries().reduce(add, 0))).observe({ type: "layout-shift", buffered: true });
-  setTimeout(() => resolve(0), 100);
-})"""
 
 
 @dataclass

@@ -45,6 +45,12 @@ class Log:
             self.console.append(f"{message.type}: {message.text}")
 
 
+# how far what is seen has moved since the page was opened
+SHIFT = """() => new Promise(resolve => {
+  const add = (sum, { value }) => sum + value;
+  new PerformanceObserver(list => resolve(list.getEntries().reduce(add, 0))).observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => resolve(0), 100);
+})"""
 # what the processor of a common laptop computes in 50 ms
 LOOP = """() => {
     let x = 1;
