@@ -5,12 +5,13 @@ JSON list of objects, or JSONL, an object per line.
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from llmbook_utils.files.whole import write_whole
 
 SPLITS = ("train", "validation", "test", "unseen")
 STYLE = "instruct.json"  # in the folder of a tuned model, or of its adapter
@@ -173,14 +174,6 @@ def load_preferences() -> list[Preference]:
     return read_preferences(own_file("preferences.jsonl"))
 
 
-def write_json(path: Path, content: Any, indent: int | None = None) -> None:
-    """Write JSON to a file, which appears whole or stays as it was."""
-    part = path.with_name(f"{path.name}.part")
-    text = json.dumps(content, ensure_ascii=False, indent=indent)
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-
-
 def write_answers(
     path: str | Path, entries: Sequence[Entry], answers: Sequence[str]
 ) -> None:
@@ -189,7 +182,8 @@ def write_answers(
         asdict(entry) | {"answer": answer}
         for entry, answer in zip(entries, answers, strict=True)
     ]
-    write_json(Path(path), rows, indent=1)
+    text = json.dumps(rows, ensure_ascii=False, indent=1)
+    write_whole(Path(path), text.encode())
 
 
 def read_answers(path: str | Path) -> tuple[list[Entry], list[str]]:
@@ -204,7 +198,7 @@ def read_answers(path: str | Path) -> tuple[list[Entry], list[str]]:
 
 def write_style(folder: str | Path, style: str) -> None:
     """Note the name of the prompt style that a model was tuned with in its folder."""
-    write_json(Path(folder) / STYLE, {"style": style})
+    write_whole(Path(folder) / STYLE, json.dumps({"style": style}).encode())
 
 
 def read_style(folder: str | Path) -> str:
