@@ -21,6 +21,7 @@ import nbformat
 from book_site import mathjax, plots
 from book_site.reading_time import EXERCISE_TITLE, SECTION, shows, widgets_of
 from book_site.widgets import move_states
+from exercise_cells import tags
 from nbconvert.exporters import SlidesExporter
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
@@ -111,10 +112,6 @@ def cut(text: str, most: int = CHARACTERS) -> list[str]:
 def chosen(cell: NotebookNode) -> str:
     """What the page itself says of a cell: "slide", "skip", … or "" where the rules decide."""
     return cell.metadata.get("slideshow", {}).get("slide_type", "").strip("-")
-
-
-def tags(cell: NotebookNode) -> set[str]:
-    return set(cell.metadata.get("tags", []))
 
 
 def printed(cell: NotebookNode) -> str:

@@ -65,8 +65,8 @@ def groups_of_pages() -> list[list[Path]]:
     return list(groups.values())
 
 
-def tags(cell: NotebookNode) -> list[str]:
-    return list(cell.metadata.get("tags", []))
+def tags(cell: NotebookNode) -> set[str]:
+    return set(cell.metadata.get("tags", []))
 
 
 def tagged(
@@ -74,7 +74,7 @@ def tagged(
 ) -> Iterator[tuple[str, NotebookNode]]:
     """The cells with a tag `kind:value`, each with its value."""
     for cell in cells:
-        for tag in tags(cell):
+        for tag in sorted(tags(cell)):
             if tag.startswith(f"{kind}:"):
                 yield tag.partition(":")[2], cell
 
@@ -119,7 +119,9 @@ def statements(cells: Iterable[NotebookNode]) -> list[Statement]:
     for cell in cells:
         if cell.cell_type != "code":
             continue
-        library = next((tag[4:] for tag in tags(cell) if tag.startswith("lib:")), "")
+        library = next(
+            (tag[4:] for tag in sorted(tags(cell)) if tag.startswith("lib:")), ""
+        )
         for node in ast.parse(cell.source).body:
             names, text = bound(node), segment(cell.source, node)
             kind = (
