@@ -21,7 +21,6 @@ from llmbook_utils.files.instructions import (
     Entry,
     read_answers,
     read_style,
-    write_json,
     write_style,
 )
 from llmbook_utils.instruct import (
@@ -63,7 +62,7 @@ SETTINGS = {"epochs": 60, "lr": 0.005, "seed": 3}
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "entries.json"
-    write_json(path, [asdict(entry) for entry in ENTRIES])
+    path.write_text(json.dumps([asdict(entry) for entry in ENTRIES]), "utf-8")
     return path
 
 
@@ -521,7 +520,7 @@ def test_an_evaluation_that_cannot_be_is_a_line(
     settings, words, tuned, tmp_path, capsys
 ):
     path = tmp_path / "test.json"
-    write_json(path, [asdict(entry) for entry in TEST])
+    path.write_text(json.dumps([asdict(entry) for entry in TEST]), "utf-8")
     if "data" in settings:
         settings = settings | {"data": path}
     assert words in refusal(["evaluate", *options(tuned=tuned, **settings)], capsys)
