@@ -1,7 +1,8 @@
 """The widgets' modules, served beside the pages and loaded only where a page has a widget; the palette is for all.
 
 A widget's stored state is a file of its own, unless it is small: it is loaded when the widget
-comes near the screen, and a page is not heavier than what a reader reads of it.
+comes near the screen, and a page is not heavier than what a reader reads of it. Modules go without comments and
+indentation; a notebook gets their text as it is.
 """
 
 import html
@@ -10,6 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import rjsmin
 from sphinx.application import Sphinx
 
 from llmbook_utils.widgets import write_site_files
@@ -24,7 +26,11 @@ INLINE = 4000  # characters of a state that stay on the page
 
 
 def write(app: Sphinx) -> None:
-    write_site_files(Path(app.outdir) / "_static" / FOLDER)
+    folder = Path(app.outdir) / "_static" / FOLDER
+    write_site_files(folder)
+    for module in folder.rglob("*.js"):
+        text = module.read_text(encoding="utf-8")
+        module.write_text(rjsmin.jsmin(text), encoding="utf-8")
 
 
 def move_states(body: str, folder: Path) -> str:

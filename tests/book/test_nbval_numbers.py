@@ -55,8 +55,10 @@ def test_everything_else_may_not(one, other):
     assert Output(one) != other
 
 
-def test_markup_is_compared_as_it_is():
+def test_markup_is_compared_as_it_is_but_for_a_widgets_state():
     assert is_markup("\n <svg width='0.1'>") and not is_markup("a < 0.1")
+    assert not is_markup('<div class="bw-mount"><script>{"p":0.1}</script></div>')
+    assert same('{"p":0.06624665}', '{"p":0.066247}')
 
 
 @given(st.floats(-1e6, 1e6), st.integers(1, 7))

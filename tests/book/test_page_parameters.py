@@ -139,8 +139,26 @@ def test_a_page_runs_with_other_parameters(path, what, tmp_path, monkeypatch):
     given = dict(RUNS[what])
     if "text_name" in given:
         given["text_name"] = own_text(tmp_path, given["text_name"])
+    run_page(path, given, tmp_path, monkeypatch)
+
+
+@pytest.mark.weekly
+@pytest.mark.parametrize("path", [path for path in PAGES if "device" in offered(path)])
+def test_a_page_runs_on_another_device(path, tmp_path, monkeypatch):
+    startup = tmp_path / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    support = ROOT / "tests" / "support"
+    (startup / "device.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(support)!r})\nimport second_device\n"
+    )
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    run_page(path, {"device": "second"}, tmp_path, monkeypatch)
+
+
+def run_page(path, given, folder, monkeypatch):
+    """Run all cells of a page with these parameters."""
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    out = tmp_path / "out.ipynb"
+    out = folder / "out.ipynb"
     papermill.execute_notebook(
         ROOT / path,
         out,
