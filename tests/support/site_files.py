@@ -1,5 +1,6 @@
 """The built site's files, read without a browser."""
 
+import gc
 import re
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,12 @@ def parse(path: Path) -> BeautifulSoup:
     return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
-soup = cache(parse)
+@cache
+def soup(path: Path) -> BeautifulSoup:
+    """A page's tree, made once; it stays, so the garbage collector need not visit it."""
+    tree = parse(path)
+    gc.freeze()
+    return tree
 
 
 @cache
