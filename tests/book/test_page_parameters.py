@@ -152,6 +152,7 @@ def test_a_page_runs_on_another_device(path, tmp_path, monkeypatch):
         f"import sys\nsys.path.insert(0, {str(support)!r})\nimport second_device\n"
     )
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     run_page(path, {"device": "second"}, tmp_path, monkeypatch)
 
 

@@ -139,7 +139,6 @@ def check_places(func: Any, values: list[Any]) -> None:
         )
 
 
-@torch.compiler.disable
 def compute(func: Any, args: Any, kwargs: Any) -> Any:
     """Let the processor compute, and put the result where it belongs."""
     values, shape = tree_flatten((args, kwargs))
@@ -214,3 +213,5 @@ class NoGradients(torch.no_grad):
 torch.inference_mode = NoGradients  # type: ignore[misc, assignment]
 # a weight that two layers share is moved once, as to a GPU
 torch.__future__.set_swap_module_params_on_conversion(True)
+# the compiler does not look into classes of one's own: models run as they are
+torch._dynamo.config.disable = True
