@@ -7,13 +7,16 @@ chapters/05b-decoding-strategies.ipynb.
 import codecs
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 
 import numpy as np
 import tiktoken
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from llmbook_utils.cache import KVCache
 from llmbook_utils.model import GPTModel, check_ids, evaluating
@@ -188,6 +191,52 @@ def check_prompt(
         raise ValueError(f"max_new_tokens is {n_new}; it must be 0 or more")
 
 
+def one_vector(layer: nn.Linear, rows: int, columns: int, x: Tensor) -> Tensor:
+    """What a layer makes of a single vector (1, 1, in), by slices of its weight.
+
+    There are as many slices as `rows` or `columns` says; more vectors at once take the
+    layer's own way.
+    """
+    W = layer.weight  # (out, in)
+    if x.numel() != W.shape[1]:
+        return F.linear(x, W, layer.bias)
+    if W.is_contiguous():  # slices of rows, each gives some of the outputs
+        vectors = x.view(1, -1).t().expand(rows, -1, 1)  # (rows, in, 1)
+        out = torch.bmm(W.unflatten(0, (rows, -1)), vectors)  # (rows, out / rows, 1)
+    else:  # transposed, as in GPT-2's files: slices of columns, to be added up
+        parts = x.view(columns, 1, -1)  # (columns, 1, in / columns)
+        out = torch.bmm(parts, W.t().unflatten(0, (columns, -1))).sum(dim=0)
+    out = out.view(1, 1, -1)
+    return out if layer.bias is None else out + layer.bias
+
+
+@contextmanager
+def split_products(model: nn.Module) -> Iterator[None]:
+    """Let a model on the CPU multiply single vectors with all threads, for a while.
+
+    PyTorch gives a product with one vector to one thread, but shares out a batch of
+    products. The numbers are the same up to rounding.
+    """
+    threads, changed = torch.get_num_threads(), []
+
+    def slices(n: int) -> int:  # all of one size, one for each thread or more
+        return next((k for k in range(max(2, threads), n) if n % k == 0), n)
+
+    for layer in model.modules():
+        if type(layer) is nn.Linear and "forward" not in vars(layer):
+            W = layer.weight
+            fast = W.is_contiguous() or threads > 1
+            if fast and W.device.type == "cpu" and W.dtype is torch.float32:
+                rows, columns = map(slices, W.shape)
+                vars(layer)["forward"] = partial(one_vector, layer, rows, columns)
+                changed.append(layer)
+    try:
+        yield
+    finally:
+        for layer in changed:
+            del vars(layer)["forward"]
+
+
 @torch.inference_mode()
 def stream(
     model: GPTModel,
@@ -219,7 +268,7 @@ def stream(
     numbers = uniform_numbers(seed or 0)
     mask = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
     finished = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-    with evaluating(model):
+    with evaluating(model), split_products(model):
         read = Reader(model, use_cache)
         for _ in range(max_new_tokens):
             said = ids.where(mask, ids[:, -1:])  # padding was not said, so not repeated
