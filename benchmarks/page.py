@@ -24,6 +24,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import rjsmin
 import torch
 from safetensors.torch import load
 
@@ -261,18 +262,22 @@ def timing(page: "Page", sides: list[str], ids: list[int], runs: int) -> None:
 
 
 def downloads(files: dict[str, bytes], ort: Path | None) -> None:
-    """kB of code, as a server sends it."""
+    """kB of code, as the site has it and a server sends it."""
 
     def size(contents: Iterable[bytes]) -> float:
         return sum(len(gzip.compress(content)) for content in contents) / 1000
+
+    def slim(names: Iterable[str]) -> Iterator[bytes]:
+        for name in names:
+            yield rjsmin.jsmin(files[name]) if name.endswith(".js") else files[name]
 
     code = {name for name in files if name.endswith((".js", ".css"))}
     engine = set(in_order("host/live-worker.js"))
     first = code - (engine - set(in_order("host/page-answerer.js")))
     peer = ort and size((ort / name).read_bytes() for name in ORT_FILES)
-    row("code of the engine, gzip, kB", size(files[name] for name in engine), peer)
+    row("code of the engine, gzip, kB", size(slim(engine)), peer)
     what = "code of all widgets before a model is asked for, gzip, kB"
-    row(what, size(files[name] for name in first), None)
+    row(what, size(slim(first)), None)
 
 
 def using(new_page: Callable[[], "Page"], text: str, runs: int) -> None:
