@@ -91,8 +91,9 @@ HERE = "async () => location.href"
 OPEN = f"""async (module, live) => {{
     {FIND}
     for (let at = mount; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
-    mount.scrollIntoView({{ behavior: "instant" }});
-    if (!(await until(() => mount.dataset.bwReady === "1"))) return `not mounted: ${{mount.dataset.bwError}}`;
+    // again and again, since what is above may still arrive and push it away
+    const stands = () => mount.scrollIntoView({{ behavior: "instant" }}) || mount.dataset.bwReady === "1";
+    if (!(await until(stands))) return `not mounted: ${{mount.dataset.bwError}}`;
     if (!live) return "";
     const model = mount.querySelector(".bw-model");
     const there = () => model.textContent.includes("runs in this page");
