@@ -192,7 +192,7 @@ def check_prompt(
 
 
 def one_vector(layer: nn.Linear, rows: int, columns: int, x: Tensor) -> Tensor:
-    """What a layer makes of a single vector (1, 1, in), by slices of its weight.
+    """What a layer makes of a single vector (..., in), by slices of its weight.
 
     There are as many slices as `rows` or `columns` says; more vectors at once take the
     layer's own way.
@@ -206,7 +206,7 @@ def one_vector(layer: nn.Linear, rows: int, columns: int, x: Tensor) -> Tensor:
     else:  # transposed, as in GPT-2's files: slices of columns, to be added up
         parts = x.view(columns, 1, -1)  # (columns, 1, in / columns)
         out = torch.bmm(parts, W.t().unflatten(0, (columns, -1))).sum(dim=0)
-    out = out.view(1, 1, -1)
+    out = out.view(*x.shape[:-1], -1)
     return out if layer.bias is None else out + layer.bias
 
 

@@ -30,7 +30,7 @@ def test_a_vector_gives_what_the_layer_gives(n_in, n_out, transposed, bias, thre
     layer = nn.Linear(n_in, n_out, bias=bias)
     if transposed:
         layer.weight.data = layer.weight.data.t().contiguous().t()
-    for shape in [(1, 1, n_in), (1, 3, n_in), (2, 1, n_in)]:
+    for shape in [(1, 1, n_in), (1, n_in), (n_in,), (1, 3, n_in), (2, 1, n_in)]:
         x = torch.randn(shape)
         expected = layer(x)
         with split_products(layer):
